@@ -1,0 +1,1 @@
+"""Parses, extracts, runs and checks the snippets, and starts the databases."""
