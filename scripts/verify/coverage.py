@@ -1,0 +1,38 @@
+"""Statements of a page that never ran, in the union over its sections and the databases that are there."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterable
+
+from verify import instrument
+from verify.pages import Database, Page
+from verify.runner import SectionRun
+
+
+def never_ran(page: Page, runs: Iterable[SectionRun], databases: Collection[Database]) -> list[int]:
+    """Lines of the statements that a reader sees and no run reached.
+
+    What follows an announced error in the same function is exempt, as are blocks that are partial, not run, quoted from
+    an asset, or meant for databases that are not there.
+    """
+    runs = list(runs)
+    hits = set().union(*(run.hits for run in runs))
+    stops = set().union(*(run.stops for run in runs))
+    missing = []
+    for block in page.blocks:
+        runs_here = block.kind in {"program", "file"} and set(block.databases) & set(databases)
+        if block.language != "python" or not runs_here or block.partial:
+            continue
+        tree = instrument.read(block.code, block.code_line, page.path)
+        exempt = _after_errors(tree, (line for line in stops if block.code_line <= line <= block.end_line))
+        missing += sorted(instrument.statement_lines(tree) - hits - exempt)
+    return missing
+
+
+def _after_errors(tree: ast.Module, stops: Iterable[int]) -> set[int]:
+    exempt: set[int] = set()
+    for line in stops:
+        _, last = instrument.enclosing(tree, line)
+        exempt |= set(range(line + 1, last + 1))
+    return exempt

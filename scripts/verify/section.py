@@ -1,0 +1,451 @@
+"""A section while it runs: one process, one folder, one database."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import gc
+import importlib.util
+import json
+import os
+import socket
+import sys
+import time
+import traceback
+import types
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import httpx
+import uvicorn
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from verify import databases, exchange, expectations, extract, instrument, shell, sql, tracing
+from verify.extract import Program, Step
+from verify.pages import Block, Database
+from verify.probe import CheckError, Probe, Raised, page_lines
+
+
+def _template() -> types.ModuleType:
+    """app/database.py of the template, loaded by itself: what a page's reader has copied."""
+    path = extract.ROOT / "assets" / "service" / "app" / "database.py"
+    spec = importlib.util.spec_from_file_location("verify_template_database", path)
+    if not spec or not spec.loader:
+        raise ImportError(f"cannot load {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+TEMPLATE = _template()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one block on one database.
+
+    Attributes:
+        outcome: "passed", "failed" or "not run".
+        message: For the other two: what was expected, what came, and where.
+        seconds: Wall time.
+        proofs: Checks made.
+        statements: SQL that was sent, an executemany with its number of rows.
+        raises: Announced errors with their classes.
+    """
+
+    line: int
+    outcome: str
+    message: str = ""
+    seconds: float = 0.0
+    proofs: int = 0
+    statements: tuple[str, ...] = ()
+    raises: tuple[Raised, ...] = ()
+
+
+@dataclass(frozen=True)
+class Restart:
+    """A titled file was replaced: the rest runs in a new process."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """The end of a process.
+
+    Attributes:
+        hits: Lines of the statements that ran.
+        stops: Lines at which an announced error left a function.
+        began: When the process began, on the clock of ``time.monotonic``.
+        database_seconds: Spent on emptying the database and on the automatic tables.
+    """
+
+    hits: frozenset[int]
+    stops: frozenset[int]
+    began: float
+    database_seconds: float
+
+
+Message = Result | Restart | Done
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process is to run.
+
+    Attributes:
+        folder: The extracted section.
+        home: Folder of this run; the section's own folder is ``work`` below it.
+        first: Number of the first step.
+        trial: Line of a norun block that is tried after the blocks before it; 0 for a normal run.
+    """
+
+    folder: Path
+    database: Database
+    url: str
+    home: Path
+    first: int = 0
+    trial: int = 0
+
+    @property
+    def work(self) -> Path:
+        return self.home / "work"
+
+    @property
+    def stacks(self) -> Path:
+        """Where the stacks stand when the section ran out of time."""
+        return self.home / "stacks"
+
+
+def run(job: Job, send: Callable[[Message], None]) -> None:
+    """Run a section in this process, which is given up afterwards."""
+    os.setpgid(0, 0)
+    began = time.monotonic()
+    program = extract.load(job.folder)
+    stacks = open(job.stacks, "w", buffering=1)  # noqa: SIM115  # faulthandler needs it open
+    faulthandler.dump_traceback_later(program.seconds + 1, exit=True, file=stacks)  # the event loop does not turn
+    gc.freeze()
+    os.chdir(job.work)
+    os.environ["DATABASE_URL"] = job.url
+    os.environ.update(tracing.prepare(job.home, os.environ))
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    sys.path.insert(0, str(job.work))
+    probe = Probe(job.database)
+    probe.install()
+    tracing.mark_imports(probe)
+    asyncio.run(_limited(Running(program, job, probe, began), send, stacks))
+    faulthandler.cancel_dump_traceback_later()
+
+
+async def _limited(running: Running, send: Callable[[Message], None], stacks: TextIO) -> None:
+    def give_up() -> None:
+        for task in asyncio.all_tasks():
+            task.print_stack(file=stacks)
+        os._exit(1)
+
+    asyncio.get_running_loop().call_later(running.program.seconds, give_up)
+    await running.run(send)
+
+
+@dataclass
+class Running:
+    """State of a section: its namespace, ambient objects and servers."""
+
+    program: Program
+    job: Job
+    probe: Probe
+    began: float
+    database_seconds: float = 0.0
+    made: set[str] = field(default_factory=set)  # tables that exist
+    background: list[asyncio.subprocess.Process] = field(default_factory=list)
+    server: uvicorn.Server | None = None
+    serving: asyncio.Task[None] | None = None
+    served: Any = None
+
+    async def run(self, send: Callable[[Message], None]) -> None:
+        """Run the steps in order, and send a result for each block."""
+        self.module = types.ModuleType("section")
+        sys.modules["section"] = self.module
+        self.engine: AsyncEngine = TEMPLATE.make_engine(self.job.url)
+        self.session: AsyncSession = TEMPLATE.make_sessions(self.engine)()
+        self.client: httpx.AsyncClient | None = None
+        self.module.__dict__.update(engine=self.engine, session=self.session)
+        self.sources: dict[str, str] = {str(self.program.page): ""}
+        for step in self.program.steps:
+            if step.source:
+                self.sources[str(self.job.work / step.block.title)] = step.block.title
+        self.probe.sources = frozenset(self.sources)
+        if self.job.first == 0:
+            started = time.monotonic()
+            await databases.make_empty(self.job.url)
+            self.database_seconds += time.monotonic() - started
+        ran, failed, restart = False, 0, None
+        for number, step in enumerate(self.program.steps):
+            block = step.block
+            if number < self.job.first or self.job.database not in block.databases:
+                continue
+            if block.kind == "norun":
+                if block.line == self.job.trial:
+                    send(await self._try(block))
+                    break
+                continue
+            if self.job.trial and block.line > self.job.trial:
+                break
+            if failed:
+                send(Result(block.line, "not run", f"not run: the block on line {failed} failed before it"))
+                continue
+            if step.source and ran and (self.job.work / block.title).exists():
+                restart = Restart(number)
+                break
+            result = await self._block(step)
+            ran = ran or not step.source
+            send(result)
+            failed = block.line if result.outcome != "passed" else 0
+        problem = await self._close()
+        if problem and not failed and not restart and not self.job.trial:
+            send(Result(0, "failed", problem))
+        hits = frozenset(self.probe.hits | tracing.child_hits())
+        send(Done(hits, frozenset(self.probe.stops), self.began, self.database_seconds))
+        if restart:
+            send(restart)
+
+    async def _block(self, step: Step) -> Result:
+        started = time.perf_counter()
+        block, probe = step.block, self.probe
+        message, extra = "", 0
+        try:
+            if block.kind == "file":
+                self._write(step)
+                return Result(block.line, "passed", seconds=time.perf_counter() - started)
+            probe.begin({})
+            if block.language == "python":
+                await self._python(block)
+            else:
+                extra = await self._other(block)
+            if step.output:
+                extra += self._check_output(step.output)
+            await self._settle()
+            if probe.failures:
+                raise probe.failures[0]
+            if (wanted := block.queries_on(self.job.database)) is not None:
+                if len(probe.statements) != wanted:
+                    raise CheckError(block.line, f"queries={wanted}", f"{len(probe.statements)}{self._sql()}")
+                extra += 1
+        except CheckError as failure:
+            message = f"{self.program.page}:{failure.line}: {self._line(failure.line)}\n{failure}"
+            await self._settle()
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            message = self._described(error)
+            if probe.failures:
+                message = f"{self.program.page}:{probe.failures[0].line}:\n{probe.failures[0]}\n{message}"
+            del error
+            await self._settle()
+        if not message and probe.surprises:
+            message = "\n".join(f"{self.program.page}:{block.line}: {one}" for one in probe.surprises)
+        return Result(
+            block.line,
+            "failed" if message else "passed",
+            message,
+            time.perf_counter() - started,
+            probe.proofs + extra,
+            tuple(probe.statements),
+            tuple(probe.raises),
+        )
+
+    def _write(self, step: Step) -> None:
+        target = self.job.work / step.block.title
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((self.program.folder / step.source).read_bytes())
+        if target.suffix == ".py":
+            tracing.add_file(target)
+        importlib.invalidate_caches()
+
+    async def _python(self, block: Block) -> None:
+        page = self.program.page
+        compiled = instrument.program(block.code, block.code_line, page, str(page))
+        self.probe.begin(compiled.checks)
+        for statement in compiled.statements:
+            if "client" in statement.names:
+                await self._serve()
+            result = eval(statement.code, self.module.__dict__) if not statement.awaits else None  # noqa: S307
+            if statement.awaits:
+                await self._make_tables()
+                await eval(statement.code, self.module.__dict__)  # noqa: S307
+            del result
+            if self.probe.recover:
+                await self._recover()
+
+    async def _other(self, block: Block) -> int:
+        if block.language == "bash":
+            commands = shell.parse(block, self.program.page)
+            printed, proofs = await shell.run(commands, self.job.database, block.exit, self.background)
+            sys.stdout.write(printed if self._shows_output(block) else "")
+            return proofs
+        await self._make_tables()
+        if block.language == "sql":
+            queries = sql.parse(block, self.program.page)
+            return await sql.run(queries, self.engine, self.job.database, sys.stdout)
+        exchanges = exchange.parse(block, self.program.page)
+        client = await self._serve()
+        return sum([await exchange.run(one, client) for one in exchanges])
+
+    def _shows_output(self, block: Block) -> bool:
+        return any(step.output for step in self.program.steps if step.block is block)
+
+    def _check_output(self, output: Block) -> int:
+        printed = self.probe.take_output()
+        if output.language == "json":
+            try:
+                same = expectations.contains_json(json.loads(output.code), json.loads(printed))
+            except ValueError:
+                same = False
+        else:
+            same = expectations.matches_lines(output.code.splitlines(), printed)
+        if not same:
+            indented = [
+                "\n          ".join(text.rstrip().splitlines()) or "no output" for text in (output.code, printed)
+            ]
+            raise CheckError(output.line, *indented)
+        return 1
+
+    async def _make_tables(self) -> None:
+        missing = [table for name, table in SQLModel.metadata.tables.items() if name not in self.made]
+        if not missing or self.program.own_tables:
+            return
+        self.made |= {table.key for table in missing}
+        started = time.monotonic()
+        with self.probe.unseen():
+            async with self.engine.begin() as connection:
+                await connection.run_sync(SQLModel.metadata.create_all)
+        self.database_seconds += time.monotonic() - started
+
+    async def _recover(self) -> None:
+        """After an announced error the session is rolled back and forgets its objects."""
+        self.probe.recover = False
+        with self.probe.unseen():
+            for session in {id(s): s for s in (self.session, self.module.__dict__.get("session"))}.values():
+                if isinstance(session, AsyncSession):
+                    await session.rollback()
+                    session.expunge_all()
+
+    async def _settle(self) -> None:
+        await asyncio.sleep(0)
+        self.probe.end()
+
+    # ---- the section's app ------------------------------------------------------------------
+
+    async def _serve(self) -> httpx.AsyncClient:
+        names = self.module.__dict__
+        if "client" in names and names["client"] is not self.client:
+            return names["client"]  # type: ignore[no-any-return]  # the section made its own
+        app = self._app()
+        if self.client and app is self.served:
+            return self.client
+        await self._stop_serving()
+        await self._make_tables()
+        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="on", ws="none", http="h11")
+        self.server, self.served = uvicorn.Server(config), app
+        self.serving = asyncio.create_task(self.server.serve())
+        while not self.server.started and not self.serving.done():  # noqa: ASYNC110  # uvicorn has no event for it
+            await asyncio.sleep(0.005)
+        if self.serving.done():
+            raise RuntimeError("the section's app did not start; its lifespan failed")
+        port = self.server.servers[0].sockets[0].getsockname()[1]
+        self.client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20)
+        names["client"] = self.client
+        return self.client
+
+    def _app(self) -> Any:
+        app = self.module.__dict__.get("app")
+        if app is None or isinstance(app, types.ModuleType):
+            for name in ("app.main", "main"):
+                if name in sys.modules or (self.job.work / f"{name.replace('.', '/')}.py").exists():
+                    return importlib.import_module(name).app
+            raise RuntimeError("the section has no `app` to serve, and no app/main.py")
+        return app
+
+    async def _stop_serving(self) -> None:
+        if self.client:
+            await self.client.aclose()
+        if self.server and self.serving:
+            self.server.should_exit = True
+            await self.serving
+        self.client = self.server = self.serving = None
+
+    async def _close(self) -> str:
+        """End what the section started.
+
+        Returns:
+            What the section left behind that the page does not announce.
+        """
+        self.probe.begin({})
+        await self._stop_serving()
+        await shell.stop(self.background)
+        self.probe.counting = False
+        await self.session.close()
+        used = self.engine.pool.checkedout() if hasattr(self.engine.pool, "checkedout") else 0
+        for name, value in list(self.module.__dict__.items()):
+            if isinstance(value, AsyncEngine):
+                await value.dispose()
+            elif isinstance(value, AsyncSession) and name != "session":
+                await value.close()
+        await self.engine.dispose()
+        self.module.__dict__.clear()
+        await self._settle()
+        left = [str(one) for one in self.probe.surprises]
+        if used:
+            left.append(f"{used} connections of `engine` are still checked out")
+        return "\n".join(f"{self.program.page}:{self.program.line}: at the end of the section: {one}" for one in left)
+
+    # ---- norun ------------------------------------------------------------------------------
+
+    async def _try(self, block: Block) -> Result:
+        """Run a norun block without network: it must not work."""
+        if block.language != "python":
+            return Result(block.line, "passed")
+        _cut_network()
+        try:
+            await self._python(block)
+        except BaseException:
+            return Result(block.line, "passed", proofs=1)
+        message = f"{self.program.page}:{block.line}: norun={block.norun!r}, but the block runs: remove norun"
+        return Result(block.line, "failed", message)
+
+    # ---- messages ---------------------------------------------------------------------------
+
+    def _sql(self) -> str:
+        return "".join(f"\n          {statement}" for statement in self.probe.statements)
+
+    def _line(self, number: int) -> str:
+        lines = self.program.page.read_text(encoding="utf-8").splitlines()
+        return lines[number - 1].strip() if 0 < number <= len(lines) else ""
+
+    def _described(self, error: BaseException) -> str:
+        """A traceback that names the lines of the page."""
+        lines = page_lines(error.__traceback__, self.probe.sources)
+        where = [f"{self.program.page}:{number}: {self._line(number)}" for number in lines]
+        if not where:
+            where = [
+                f"{frame.filename}:{frame.lineno}: {frame.line}"
+                for frame in traceback.extract_tb(error.__traceback__)[-4:]
+            ]
+        chain = expectations.error_chain(error)
+        said = [f"{type(one).__module__}.{type(one).__qualname__}: {one}" for one in chain]
+        return "\n".join([*where, "\n  under it: ".join(said)])
+
+
+def _cut_network() -> None:
+    connect = socket.socket.connect
+
+    def local_only(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and address[0] not in {"127.0.0.1", "::1"}:
+            raise OSError("no network here")
+        connect(self, address)
+
+    socket.socket.connect = local_only  # type: ignore[assignment,method-assign]
