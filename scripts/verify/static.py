@@ -25,14 +25,17 @@ _IGNORED = (
 )
 _SELECTED = ("ASYNC", "B", "E", "F", "UP", "W")
 _RULES = (
-    "unresolved-import",
-    "unresolved-reference",
-    "unresolved-attribute",
+    "import-not-found",
     "missing-argument",
-    "unknown-argument",
+    "missing-attribute",
+    "missing-module-member",
     "too-many-positional-arguments",
+    "unknown-argument",
+    "unresolved-reference",
+    "unused-awaitable",
 )
 _TY = re.compile(r"^(?P<path>.+?):(?P<line>\d+):(?P<column>\d+): \w+\[(?P<rule>[\w-]+)\] (?P<text>.*)$")
+_TOP_LEVEL = "outside of an asynchronous function"  # top-level await, which pages may use
 
 
 @dataclass(frozen=True, order=True)
@@ -91,7 +94,7 @@ def _ruff(program: Program) -> list[Finding]:
             program.page, one["location"]["row"], one["location"]["column"], one["code"] or "syntax", one["message"]
         )
         for one in findings
-        if one["code"] not in {"W391", "E303", "E305"}
+        if one["code"] not in {"W391", "E303", "E305"} and _TOP_LEVEL not in one["message"]
     ]
 
 
@@ -103,7 +106,7 @@ def _ty(program: Program) -> list[Finding]:
         "--ignore=all", *(f"--error={rule}" for rule in _RULES), *paths, *map(str, _python_files(program)),
     ]  # fmt: skip
     for line in _run(command, program.folder).splitlines():
-        if match := _TY.match(line):
+        if (match := _TY.match(line)) and _TOP_LEVEL not in match["text"]:
             findings.append(
                 Finding(program.page, int(match["line"]), int(match["column"]), match["rule"], match["text"])
             )
