@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import multiprocessing
 import os
 import sys
-import tempfile
 import threading
+import traceback
 import types
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext, ForkServerProcess
-from pathlib import Path
 from typing import Any
 
 from verify import tracing
@@ -43,39 +42,71 @@ def start(target: Callable[..., Any], *arguments: Any) -> ForkServerProcess:
     return process
 
 
-async def run(target: Callable[[list[str]], int], arguments: list[str]) -> tuple[int, str]:
-    """Run ``target(arguments)`` in a forked child with this process's folder, path and environment.
+@dataclass(frozen=True)
+class Wish:
+    """What a section wants to be run beside it: an alembic command in a process forked from the same warm parent.
+
+    A child of the fork server cannot ask it for children of its own (CPython starts a second server instead), so the
+    section sends its wish to the process that started it.
+
+    Attributes:
+        group: Process group of the section, so that the child dies with it.
+        log: File for stdout and stderr.
+    """
+
+    arguments: list[str]
+    group: int
+    folder: str
+    path: list[str]
+    environment: dict[str, str]
+    log: str
+
+
+def grant(wish: Wish, seconds: float) -> int:
+    """Run a wish to its end.
+
+    Args:
+        seconds: Time after which the child is given up.
 
     Returns:
-        Its exit code, and what it wrote to stdout and stderr.
+        Its exit code.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder, "output")
-        process = await asyncio.to_thread(
-            start, _redirected, str(log), os.getpgrp(), os.getcwd(), sys.path, dict(os.environ), target, arguments
-        )
-        await asyncio.to_thread(process.join)
-        code = process.exitcode if process.exitcode is not None else 1
-        return code, log.read_text(errors="replace") if log.exists() else ""
+    process = start(_run_wish, wish)
+    process.join(seconds)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+    return process.exitcode if process.exitcode is not None else 1
 
 
-def _redirected(
-    log: str,
-    group: int,
-    folder: str,
-    path: list[str],
-    environment: dict[str, str],
-    target: Callable[[list[str]], int],
-    arguments: list[str],
-) -> None:
-    os.setpgid(0, group)  # a section that runs out of time is killed with all its processes
-    stream = open(log, "w", buffering=1)  # noqa: SIM115  # open until the process ends
-    sys.stdout = sys.stderr = stream
-    os.chdir(folder)
-    sys.path[:] = path
+def _run_wish(wish: Wish) -> None:
+    os.setpgid(0, wish.group)
+    with open(wish.log, "wb") as log:  # alembic keeps the sys.stdout that it found when it was imported
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    os.chdir(wish.folder)
+    sys.path[:] = wish.path
+    sys.dont_write_bytecode = True
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(wish.environment)
     tracing.mark_imports(tracing.HitFile())
-    code = target(arguments)
-    stream.flush()
+    code = _alembic(wish.arguments)
+    sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(code)
+
+
+def _alembic(arguments: list[str]) -> int:
+    from alembic.config import main
+
+    try:
+        main(argv=arguments, prog="alembic")
+    except SystemExit as error:
+        if isinstance(error.code, str):
+            sys.stderr.write(error.code + "\n")
+            return 1
+        return error.code or 0
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0

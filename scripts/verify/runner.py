@@ -17,6 +17,7 @@ from typing import Self
 
 from verify import forking, section
 from verify.extract import Program
+from verify.forking import Wish
 from verify.pages import Database
 from verify.section import Done, Job, Message, Restart, Result
 
@@ -110,17 +111,19 @@ def _run_process(job: Job, outcome: SectionRun) -> int | None:
     Returns:
         The step with which the next process starts, None at the end.
     """
-    receiving, sending = forking.context().Pipe(duplex=False)
+    ours, theirs = forking.context().Pipe()
     asked = time.monotonic()
-    process = forking.start(_child, job, sending)
-    sending.close()
+    process = forking.start(_child, job, theirs)
+    theirs.close()
     restart: int | None = None
     done, last = False, asked
     deadline = asked + outcome.program.seconds + 5
     try:
-        while receiving.poll(max(0.0, deadline - time.monotonic())):
-            message: Message = receiving.recv()
-            if isinstance(message, Restart):
+        while ours.poll(max(0.0, deadline - time.monotonic())):
+            message: Message = ours.recv()
+            if isinstance(message, Wish):
+                ours.send(forking.grant(message, max(0.0, deadline - time.monotonic())))
+            elif isinstance(message, Restart):
                 restart = message.step
             elif isinstance(message, Done):
                 done = True
@@ -138,7 +141,7 @@ def _run_process(job: Job, outcome: SectionRun) -> int | None:
     finally:
         _kill(process.pid)
         process.join()
-        receiving.close()
+        ours.close()
     if done:
         outcome.process_seconds += time.monotonic() - last
         return restart
@@ -146,9 +149,9 @@ def _run_process(job: Job, outcome: SectionRun) -> int | None:
     return None
 
 
-def _child(job: Job, sending: Connection) -> None:
-    section.run(job, sending.send)
-    sending.close()
+def _child(job: Job, connection: Connection) -> None:
+    section.run(job, connection.send, connection.recv)
+    connection.close()
     os._exit(0)
 
 

@@ -26,6 +26,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from verify import databases, exchange, expectations, extract, instrument, shell, sql, tracing
 from verify.extract import Program, Step
+from verify.forking import Wish
 from verify.pages import Block, Database
 from verify.probe import CheckError, Probe, Raised, page_lines
 
@@ -91,7 +92,7 @@ class Done:
     database_seconds: float
 
 
-Message = Result | Restart | Done
+Message = Result | Restart | Done | Wish
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,13 @@ class Job:
         return self.home / "stacks"
 
 
-def run(job: Job, send: Callable[[Message], None]) -> None:
-    """Run a section in this process, which is given up afterwards."""
+def run(job: Job, send: Callable[[Message], None], receive: Callable[[], int]) -> None:
+    """Run a section in this process, which is given up afterwards.
+
+    Args:
+        send: Takes results, and wishes for a process.
+        receive: Waits for the exit code of the process that was wished for.
+    """
     os.setpgid(0, 0)
     began = time.monotonic()
     program = extract.load(job.folder)
@@ -139,18 +145,18 @@ def run(job: Job, send: Callable[[Message], None]) -> None:
     probe = Probe(job.database)
     probe.install()
     tracing.mark_imports(probe)
-    asyncio.run(_limited(Running(program, job, probe, began), send, stacks))
+    asyncio.run(_limited(Running(program, job, probe, began, receive, send), stacks))
     faulthandler.cancel_dump_traceback_later()
 
 
-async def _limited(running: Running, send: Callable[[Message], None], stacks: TextIO) -> None:
+async def _limited(running: Running, stacks: TextIO) -> None:
     def give_up() -> None:
         for task in asyncio.all_tasks():
             task.print_stack(file=stacks)
         os._exit(1)
 
     asyncio.get_running_loop().call_later(running.program.seconds, give_up)
-    await running.run(send)
+    await running.run()
 
 
 @dataclass
@@ -161,6 +167,8 @@ class Running:
     job: Job
     probe: Probe
     began: float
+    receive: Callable[[], int]
+    send: Callable[[Message], None]
     database_seconds: float = 0.0
     made: set[str] = field(default_factory=set)  # tables that exist
     background: list[asyncio.subprocess.Process] = field(default_factory=list)
@@ -168,8 +176,9 @@ class Running:
     serving: asyncio.Task[None] | None = None
     served: Any = None
 
-    async def run(self, send: Callable[[Message], None]) -> None:
+    async def run(self) -> None:
         """Run the steps in order, and send a result for each block."""
+        send = self.send
         self.module = types.ModuleType("section")
         sys.modules["section"] = self.module
         self.engine: AsyncEngine = TEMPLATE.make_engine(self.job.url)
@@ -284,7 +293,7 @@ class Running:
     async def _other(self, block: Block) -> int:
         if block.language == "bash":
             commands = shell.parse(block, self.program.page)
-            printed, proofs = await shell.run(commands, self.job.database, block.exit, self.background)
+            printed, proofs = await shell.run(commands, self.job.database, block.exit, self.background, self._alembic)
             sys.stdout.write(printed if self._shows_output(block) else "")
             return proofs
         await self._make_tables()
@@ -294,6 +303,16 @@ class Running:
         exchanges = exchange.parse(block, self.program.page)
         client = await self._serve()
         return sum([await exchange.run(one, client) for one in exchanges])
+
+    async def ask(self, wish: Wish) -> int:
+        """Have a process forked from the warm parent, and wait for its exit code."""
+        self.send(wish)
+        return await asyncio.to_thread(self.receive)
+
+    async def _alembic(self, arguments: list[str]) -> tuple[int, str]:
+        log = self.job.home / "alembic.log"
+        code = await self.ask(Wish(arguments, os.getpgrp(), os.getcwd(), sys.path, dict(os.environ), str(log)))
+        return code, log.read_text(errors="replace")
 
     def _shows_output(self, block: Block) -> bool:
         return any(step.output for step in self.program.steps if step.block is block)

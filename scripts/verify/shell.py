@@ -7,11 +7,11 @@ import os
 import shlex
 import signal
 import sys
-import traceback
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from verify import expectations, forking
+from verify import expectations
 from verify.expectations import Expectation
 from verify.pages import Block, Database, PageError
 from verify.probe import CheckError
@@ -71,13 +71,18 @@ def parse(block: Block, path: Path) -> list[Command]:
 
 
 async def run(
-    commands: list[Command], database: Database, expected_exit: int, background: list[asyncio.subprocess.Process]
+    commands: list[Command],
+    database: Database,
+    expected_exit: int,
+    background: list[asyncio.subprocess.Process],
+    alembic: Callable[[list[str]], Awaitable[tuple[int, str]]],
 ) -> tuple[str, int]:
     """Run the commands of a block in the current folder.
 
     Args:
         expected_exit: Exit code of the last command; the others end with 0.
         background: Receives the processes that go on.
+        alembic: Runs alembic with these arguments; gives exit code and output.
 
     Returns:
         What was printed, and the number of checks made.
@@ -91,7 +96,7 @@ async def run(
             background.append(await _start(command))
             continue
         if command.words[0] == "alembic" and not command.environment:
-            code, output = await forking.run(_alembic, command.words[1:])
+            code, output = await alembic(command.words[1:])
         else:
             process = await _start(command)
             code, output = await process.wait(), ""
@@ -161,19 +166,3 @@ async def _start(command: Command) -> asyncio.subprocess.Process:
         stdout=asyncio.subprocess.DEVNULL if command.background else asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL if command.background else asyncio.subprocess.STDOUT,
     )
-
-
-def _alembic(arguments: list[str]) -> int:
-    from alembic.config import main
-
-    try:
-        main(argv=arguments, prog="alembic")
-    except SystemExit as error:
-        if isinstance(error.code, str):
-            sys.stderr.write(error.code + "\n")
-            return 1
-        return error.code or 0
-    except Exception:
-        traceback.print_exc()
-        return 1
-    return 0
