@@ -111,8 +111,7 @@ def keep(
         Unavailable: It ended, or was not ready in time; the reason is the end of its log.
     """
     user = server_user()
-    log = folder / "log"
-    with open(log, "wb") as output:
+    with open(folder / "log", "w+b") as log:  # stays readable when the keeper has removed the folder
         process = subprocess.Popen(
             ["/bin/sh", "-c", _KEEPER, "keeper", stop_signal, str(folder), *(str(part) for part in command)],
             env=environment,
@@ -121,24 +120,24 @@ def keep(
             extra_groups=[] if user else None,
             cwd="/",
             stdin=subprocess.PIPE,
-            stdout=output,
+            stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    deadline = time.monotonic() + STARTUP_SECONDS
-    text = ""
-    while time.monotonic() < deadline:
-        if log.exists():
-            text = log.read_text(errors="replace")
-        if process.poll() is not None:
-            raise Unavailable(f"{command[0]} ended with exit code {process.returncode}: {_tail(text)}", remedy)
-        if ready():
-            return process
-        time.sleep(0.01)
-    if process.stdin:
-        process.stdin.close()
-    process.wait()
-    raise Unavailable(f"{command[0]} was not ready after {STARTUP_SECONDS:.0f} s: {_tail(text)}", remedy)
+        deadline = time.monotonic() + STARTUP_SECONDS
+        while time.monotonic() < deadline and process.poll() is None:
+            if ready():
+                return process
+            time.sleep(0.01)
+        ended = process.returncode
+        if process.stdin:
+            process.stdin.close()
+        process.wait()
+        log.seek(0)
+        text = _tail(log.read().decode(errors="replace"))
+    if ended is not None:
+        raise Unavailable(f"{command[0]} ended with exit code {ended}: {text}", remedy)
+    raise Unavailable(f"{command[0]} was not ready after {STARTUP_SECONDS:.0f} s: {text}", remedy)
 
 
 def _tail(text: str) -> str:
