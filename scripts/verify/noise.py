@@ -35,6 +35,13 @@ KNOWN: tuple[Noise, ...] = (
         r"coroutine 'Connection\.cursor' was never awaited",
         "aiosqlite: the adapter makes the coroutine before it finds that no greenlet runs (MissingGreenlet)",
     ),
+    Noise(
+        ("mariadb",),
+        "log",
+        "asyncmy",
+        r"Name '\w+' ignored for PRIMARY key\.",
+        "asyncmy logs the server's notes: MariaDB has no names for primary keys",
+    ),
 )
 
 
