@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, StringConstraints
 from sqlalchemy import JSON, Dialect, String
 from sqlalchemy import Enum as EnumType
 from sqlalchemy.dialects import mysql, postgresql
@@ -100,6 +100,22 @@ def storable_json(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def to_utc(moment: datetime) -> datetime:
+    """The same moment in UTC.
+
+    Raises:
+        ValueError: It lies before the year 1000, where MariaDB's calendar begins, or after 9999.
+    """
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie between the years 1000 and 9999") from None
+    if moment.year < 1000:
+        raise ValueError("must lie between the years 1000 and 9999")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(to_utc)]
 Text = Annotated[str, AfterValidator(storable)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50), AfterValidator(storable)]
 JsonObject = Annotated[dict[str, Any], AfterValidator(storable_json)]

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from pydantic import AwareDatetime, ConfigDict
+from pydantic import ConfigDict
 from sqlmodel import Field, Relationship, SQLModel
 
-from app.models.base import Name, Timestamps, UTCMicroseconds, exact_text
+from app.models.base import Moment, Name, Timestamps, UTCMicroseconds, exact_text
 from app.models.hero import Hero
 
 
@@ -41,7 +41,7 @@ class MissionCreate(MissionBase):
 
     model_config = ConfigDict(extra="forbid")  # type: ignore[assignment]
 
-    starts_at: AwareDatetime
+    starts_at: Moment
 
 
 class MissionUpdate(SQLModel):
@@ -50,7 +50,7 @@ class MissionUpdate(SQLModel):
     model_config = ConfigDict(extra="forbid")  # type: ignore[assignment]
 
     name: Name = Field(default=None)
-    starts_at: AwareDatetime = Field(default=None)
+    starts_at: Moment = Field(default=None)
 
 
 class MissionPublic(MissionBase):

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, get_args, get_or
 from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from sqlalchemy import ColumnElement, and_, delete, func, insert, inspect, literal, or_, update
+from sqlalchemy import ColumnElement, and_, delete, func, insert, inspect, literal, literal_column, or_, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
 from sqlalchemy.sql.base import ExecutableOption
@@ -223,7 +223,7 @@ class ServiceBase(Generic[ModelT, CreateT, UpdateT]):
             raise InvalidData(f"{self.name}: {error.errors()[0]['msg']}") from error
         self.session.add(row)
         with database_errors(self.name):
-            await self.session.flush([row])
+            await self.session.flush()
         return row
 
     async def create_many(self, rows: Sequence[CreateT], **extra: Any) -> int:
@@ -260,7 +260,7 @@ class ServiceBase(Generic[ModelT, CreateT, UpdateT]):
         for name, value in changes.items():
             setattr(row, name, value)
         with database_errors(self.name):
-            await self.session.flush([row])
+            await self.session.flush()
         return row
 
     async def update_where(self, *where: Where, values: Mapping[str, Any]) -> int:
@@ -317,7 +317,7 @@ class ServiceBase(Generic[ModelT, CreateT, UpdateT]):
         changed = {name: new[name] for name in values[0] if name not in on}
         changed |= {column.key: new[column.key] for column in self.mapper.columns if column.onupdate is not None}
         if (counter := self.mapper.version_id_col) is not None:
-            changed[str(counter.key)] = counter + 1
+            changed[str(counter.key)] = counter + literal_column("1")  # asyncmy's batches take no parameter here
         if hasattr(statement, "inserted"):
             statement = statement.on_duplicate_key_update(changed)
         else:
@@ -383,7 +383,10 @@ def _encode(values: Sequence[Any]) -> str:
 def _decode(cursor: str, columns: Sequence[Any]) -> list[Any]:
     try:
         values = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
-        pairs = zip(columns, values, strict=True)
-        return [TypeAdapter(column.type.python_type).validate_python(value) for column, value in pairs]
+        types = [column.class_.model_fields[column.key].annotation for column in columns]
+        decoded = [TypeAdapter(kind).validate_python(value) for kind, value in zip(types, values, strict=True)]
+        if None in decoded:
+            raise ValueError("null")
+        return decoded
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidData("the cursor is not one of this list") from error

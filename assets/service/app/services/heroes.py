@@ -74,7 +74,7 @@ class HeroService(SoftDeleteService[Hero, HeroCreate, HeroUpdate]):
             raise BadReference(f"Team {data.to_team_id} does not exist")
         hero.team_id = data.to_team_id
         with database_errors(self.name):
-            await self.session.flush([hero])
+            await self.session.flush()
         return hero
 
     async def add_tag(self, pk: int, tag_id: int) -> None:
