@@ -346,7 +346,9 @@ class ServiceBase(Generic[ModelT, CreateT, UpdateT]):
             async with self.session.begin_nested():
                 return await self.create(data), True
         except Conflict:
-            if row := await self.first(*where, lock=True):  # a locking read sees rows committed meanwhile
+            # a locking read sees rows committed meanwhile; it is shared, so that losers do not wait in a circle
+            statement = self.statement(*where).with_for_update(read=True, key_share=True)
+            if row := await self._one(statement, lock=False):
                 return row, False
             raise
 
