@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""The two commands of the README: `demo` serves a service made out of the template, `test` runs everything.
+
+Both make `.venv` first, with uv where it is on PATH and else with pip, and only when something changed.
+Exit codes: those of the command; 2 a wrong call, 3 no environment could be made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VENV = os.path.join(ROOT, ".venv")
+STAMP = os.path.join(VENV, "async-sqlmodel.json")
+OLDEST_PYTHON, OLDEST_PIP = (3, 11), (22, 3)
+NO_ENVIRONMENT = 3
+
+
+def fail(text):  # type: ignore[no-untyped-def]  # old Pythons must be able to read this file
+    """Say what is wrong in one line, and end."""
+    sys.stderr.write("dev.py: %s\n" % text)
+    sys.exit(NO_ENVIRONMENT)
+
+
+def python_of_venv() -> str:
+    """The interpreter of .venv."""
+    return os.path.join(VENV, "Scripts", "python.exe") if os.name == "nt" else os.path.join(VENV, "bin", "python")
+
+
+def fingerprint() -> str:
+    """Changes with whatever the installation depends on."""
+    digest = hashlib.sha256(repr((sys.version_info[:2], sys.platform)).encode())
+    for name in ("pyproject.toml", "constraints.txt"):
+        with open(os.path.join(ROOT, name), "rb") as file:
+            digest.update(file.read())
+    return digest.hexdigest()
+
+
+def installed_extras() -> set[str]:
+    """What a finished installation of the present files holds; empty where there is none."""
+    try:
+        with open(STAMP, encoding="utf-8") as file:
+            stamp = json.load(file)
+    except (OSError, ValueError):
+        return set()
+    return set(stamp["extras"]) if stamp["fingerprint"] == fingerprint() and os.path.exists(python_of_venv()) else set()
+
+
+def make_environment(extras: set[str]) -> None:
+    """Make `.venv` hold the project with these extras; ends the process where that is impossible."""
+    have = installed_extras()
+    if extras <= have or "test" in have:
+        return
+    extras = extras | have
+    uv = shutil.which("uv")
+    say = "Installing into .venv with %s (the first time only) ..." % ("uv" if uv else "pip")
+    sys.stderr.write(say + "\n")
+    if os.path.exists(STAMP):
+        os.remove(STAMP)
+    if not os.path.exists(python_of_venv()) or not same_python():
+        shutil.rmtree(VENV, ignore_errors=True)
+        run(
+            [uv, "venv", "--quiet", "--python", sys.executable, VENV]
+            if uv
+            else [sys.executable, "-m", "venv", "--without-pip", VENV]
+        )
+    target = "%s[%s]" % (ROOT, ",".join(sorted(extras)))
+    constraints = os.path.join(ROOT, "constraints.txt")
+    if uv:
+        run([uv, "pip", "install", "--quiet", "--python", python_of_venv(), "-c", constraints, "-e", target])
+    else:
+        check_pip()
+        quiet = ["--quiet", "--disable-pip-version-check", "--no-warn-script-location"]
+        pip = [sys.executable, "-m", "pip", "--python", python_of_venv(), "install", *quiet]
+        run([*pip, "-c", constraints, "-e", target])
+    with open(STAMP, "w", encoding="utf-8") as file:
+        json.dump({"fingerprint": fingerprint(), "extras": sorted(extras)}, file)
+
+
+def same_python() -> bool:
+    """Whether `.venv` works and was made by a Python of this version."""
+    code = "import sys; print(sys.version_info[:2] == %r)" % (sys.version_info[:2],)
+    try:
+        answer = subprocess.run([python_of_venv(), "-c", code], capture_output=True, text=True, check=False)
+    except OSError:
+        return False
+    return answer.stdout.strip() == "True"
+
+
+def check_pip() -> None:
+    """End where pip is missing, or too old to install into another environment."""
+    answer = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, text=True, check=False)
+    version = re.search(r"pip (\d+)\.(\d+)", answer.stdout)
+    if not version:
+        fail("%s has no pip: install pip (apt-get install python3-pip) or uv" % sys.executable)
+    elif (int(version[1]), int(version[2])) < OLDEST_PIP:
+        fail("pip %s is too old: 22.3 or newer is needed, or uv" % version[0][4:])
+
+
+def run(command: list[str]) -> None:
+    """Run an installation step; its output is shown, and its failure ends the process."""
+    try:
+        code = subprocess.run(command, cwd=ROOT, check=False, stdin=subprocess.DEVNULL).returncode
+    except OSError as error:
+        fail("%s: %s" % (command[0], error.strerror))
+    if code:
+        fail("%s failed with exit code %d: its message stands above" % (" ".join(command[:3]), code))
+
+
+def absolute(argument: str) -> str:
+    """A pytest argument that names a file, with its full path: the tests run in the repository's folder."""
+    path, found, rest = argument.partition("::")
+    return os.path.abspath(path) + found + rest if not argument.startswith("-") and os.path.exists(path) else argument
+
+
+def main() -> int:
+    """Run a command.
+
+    Returns:
+        Its exit code.
+    """
+    if sys.version_info < OLDEST_PYTHON:
+        fail("Python 3.11 or newer is needed, and this is %s (%s)" % (sys.version.split()[0], sys.executable))
+    parser = argparse.ArgumentParser(description="Serve the demo, or run all tests.", epilog="More: dev.py demo --help")
+    parser.add_argument("command", choices=("demo", "test"))
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="for the demo, or for pytest")
+    options = parser.parse_args()
+    if not os.access(ROOT, os.W_OK):
+        fail("%s cannot be written: clone the repository into a folder of yours" % ROOT)
+    if options.command == "demo":
+        with_servers = any(argument.startswith("--database") for argument in options.arguments)
+        make_environment({"run", "postgresql", "mariadb"} if with_servers else {"run"})
+        command = [python_of_venv(), "-m", "verify.demo", *options.arguments]
+    else:
+        make_environment({"test"})
+        command = [python_of_venv(), "-m", "pytest", *map(absolute, options.arguments)]
+        os.chdir(ROOT)
+    sys.stdout.flush()
+    os.execv(command[0], command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

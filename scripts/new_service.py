@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Make a service out of the template: a copy with its own name, ready to run.
+
+Standard library only. Exit codes: 0 done, 2 a wrong call, 3 the target cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import keyword
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+TEMPLATE = Path(__file__).resolve().parents[1] / "assets" / "service"
+USAGE, TARGET = 2, 3
+LEFT_BEHIND = (
+    ".venv", "__pycache__", "*.pyc", "*.db", "*.db-shm", "*.db-wal", "*.egg-info", ".env", ".mypy_cache", ".pytest_cache",
+    ".ruff_cache", "build", "dist",
+)  # fmt: skip
+NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+RESERVED = {"app", "tests", "migrations", "test", "site"}
+URLS = {
+    "sqlite": "sqlite:///{database}.db",
+    "postgresql": "postgresql://user:password@localhost/{database}",
+    "mariadb": "mariadb://user:password@localhost/{database}",
+}
+
+
+class TargetError(Exception):
+    """The service cannot be made there."""
+
+
+def make(target: Path, name: str, database: str) -> None:
+    """Copy the template.
+
+    Args:
+        target: Does not exist, or is an empty folder.
+        name: Of the project, in lower case.
+        database: sqlite, postgresql or mariadb: the one that .env.example names first.
+
+    Raises:
+        TargetError: The target is not empty or cannot be written; nothing was made.
+    """
+    if not TEMPLATE.is_dir():
+        raise TargetError(f"{TEMPLATE} does not exist: this script needs the assets folder beside scripts/")
+    target = target.absolute()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise TargetError(f"{target} exists and is not an empty folder; name another one")
+    above = next(parent for parent in target.parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise TargetError(f"{above} cannot be written; name a folder elsewhere")
+    workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=above))
+    try:
+        copy = workshop / "service"
+        shutil.copytree(TEMPLATE, copy, ignore=shutil.ignore_patterns(*LEFT_BEHIND))
+        _name(copy, name, database)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            target.rmdir()
+        copy.rename(target)
+    except OSError as error:
+        raise TargetError(f"{error.filename or target}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+
+
+def _name(copy: Path, name: str, database: str) -> None:
+    identifier = name.replace("-", "_")
+    title = " ".join(word.capitalize() for word in re.split("[-_]", name))
+    urls = [URLS[database], *(url for kind, url in URLS.items() if kind != database)]
+    lines = [
+        f"{'# ' if number else ''}DATABASE_URL={url.format(database=identifier)}" for number, url in enumerate(urls)
+    ]
+    _replace(copy / "pyproject.toml", r'(?m)^name = "service"$', f'name = "{name}"')
+    _replace(copy / "README.md", r"(?m)\A# Heroes$", f"# {title}")
+    _replace(copy / "README.md", r"`service\.db`", f"`{identifier}.db`")
+    _replace(copy / ".env.example", r"(?m)^TITLE=.*$", f"TITLE={title}")
+    _replace(copy / ".env.example", r"(?m)^(# )?DATABASE_URL=.*\n", "", times=3)
+    _replace(copy / ".env.example", r"(?m)^POOL_SIZE=", "\n".join([*lines, "POOL_SIZE="]))
+    _replace(copy / "app" / "config.py", r'title: str = "Heroes"', f"title: str = {json.dumps(title)}")
+    _replace(copy / "app" / "config.py", r"sqlite:///service\.db", f"sqlite:///{identifier}.db")
+    _replace(copy / "compose.yaml", r"(?m)POSTGRES_DB: service$", f"POSTGRES_DB: {identifier}")
+    _replace(copy / "compose.yaml", r"@database/service\b", f"@database/{identifier}")
+
+
+def _replace(path: Path, pattern: str, new: str, times: int = 1) -> None:
+    text, done = re.subn(pattern, lambda _: new, path.read_text(encoding="utf-8"))
+    if done != times:
+        raise TargetError(f"the template has changed: {path.name} holds {pattern} {done} times, not {times}")
+    path.write_text(text, encoding="utf-8")
+
+
+def _checked_name(text: str) -> str:
+    if not NAME.fullmatch(text) or len(text) > 50:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: write a name such as hero-api, in lower case, at most 50 characters"
+        )
+    identifier = text.replace("-", "_")
+    if keyword.iskeyword(identifier) or identifier in RESERVED or identifier in sys.stdlib_module_names:
+        raise argparse.ArgumentTypeError(f"{text!r} is a name of Python or of a folder in the service; choose another")
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        0 done, 2 a wrong call, 3 the target cannot be used.
+    """
+    parser = argparse.ArgumentParser(description="Make a service out of the template.")
+    parser.add_argument("target", type=Path, metavar="DEST", help="folder to make; it must not exist, or be empty")
+    parser.add_argument(
+        "--name", type=_checked_name, help="name of the project; the folder's name where it is not given"
+    )
+    parser.add_argument(
+        "--database", choices=tuple(URLS), default="sqlite", help="the one that .env.example names first"
+    )
+    parser.add_argument("--json", action="store_true", help="print what was made as JSON")
+    options = parser.parse_args(arguments)
+    try:
+        name = options.name or _checked_name(re.sub(r"[\s.]+", "-", options.target.absolute().name.lower()))
+        make(options.target, name, options.database)
+    except argparse.ArgumentTypeError as error:
+        parser.error(f"{error} (use --name)")
+    except TargetError as error:
+        print(f"new_service.py: {error}", file=sys.stderr)
+        return TARGET
+    if options.json:
+        print(json.dumps({"path": str(options.target.absolute()), "name": name, "database": options.database}))
+        return 0
+    extras = {"sqlite": "test", "postgresql": "postgresql,test", "mariadb": "mariadb,test"}[options.database]
+    print(f"Made {name} in {options.target}. Next:")
+    print(
+        f"  cd {options.target} && cp .env.example .env && python3 -m venv .venv && .venv/bin/pip install -e '.[{extras}]'"
+    )
+    print("  .venv/bin/alembic upgrade head && .venv/bin/uvicorn app.main:app")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
