@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+from typing import NoReturn
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
@@ -23,9 +24,9 @@ OLDEST_PYTHON, OLDEST_PIP = (3, 11), (22, 3)
 NO_ENVIRONMENT = 3
 
 
-def fail(text):  # type: ignore[no-untyped-def]  # old Pythons must be able to read this file
+def fail(text: str) -> NoReturn:
     """Say what is wrong in one line, and end."""
-    sys.stderr.write("dev.py: %s\n" % text)
+    sys.stderr.write(f"dev.py: {text}\n")
     sys.exit(NO_ENVIRONMENT)
 
 
@@ -60,8 +61,7 @@ def make_environment(extras: set[str]) -> None:
         return
     extras = extras | have
     uv = shutil.which("uv")
-    say = "Installing into .venv with %s (the first time only) ..." % ("uv" if uv else "pip")
-    sys.stderr.write(say + "\n")
+    sys.stderr.write(f"Installing into .venv with {'uv' if uv else 'pip'} (the first time only) ...\n")
     if os.path.exists(STAMP):
         os.remove(STAMP)
     if not os.path.exists(python_of_venv()) or not same_python():
@@ -71,7 +71,7 @@ def make_environment(extras: set[str]) -> None:
             if uv
             else [sys.executable, "-m", "venv", "--without-pip", VENV]
         )
-    target = "%s[%s]" % (ROOT, ",".join(sorted(extras)))
+    target = f"{ROOT}[{','.join(sorted(extras))}]"
     constraints = os.path.join(ROOT, "constraints.txt")
     if uv:
         run([uv, "pip", "install", "--quiet", "--python", python_of_venv(), "-c", constraints, "-e", target])
@@ -86,7 +86,7 @@ def make_environment(extras: set[str]) -> None:
 
 def same_python() -> bool:
     """Whether `.venv` works and was made by a Python of this version."""
-    code = "import sys; print(sys.version_info[:2] == %r)" % (sys.version_info[:2],)
+    code = f"import sys; print(sys.version_info[:2] == {tuple(sys.version_info[:2])!r})"
     try:
         answer = subprocess.run([python_of_venv(), "-c", code], capture_output=True, text=True, check=False)
     except OSError:
@@ -99,9 +99,9 @@ def check_pip() -> None:
     answer = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, text=True, check=False)
     version = re.search(r"pip (\d+)\.(\d+)", answer.stdout)
     if not version:
-        fail("%s has no pip: install pip (apt-get install python3-pip) or uv" % sys.executable)
+        fail(f"{sys.executable} has no pip: install pip (apt-get install python3-pip) or uv")
     elif (int(version[1]), int(version[2])) < OLDEST_PIP:
-        fail("pip %s is too old: 22.3 or newer is needed, or uv" % version[0][4:])
+        fail(f"{version[0]} is too old: 22.3 or newer is needed, or uv")
 
 
 def run(command: list[str]) -> None:
@@ -109,9 +109,9 @@ def run(command: list[str]) -> None:
     try:
         code = subprocess.run(command, cwd=ROOT, check=False, stdin=subprocess.DEVNULL).returncode
     except OSError as error:
-        fail("%s: %s" % (command[0], error.strerror))
+        fail(f"{command[0]}: {error.strerror}")
     if code:
-        fail("%s failed with exit code %d: its message stands above" % (" ".join(command[:3]), code))
+        fail(f"{' '.join(command[:3])} failed with exit code {code}: its message stands above")
 
 
 def absolute(argument: str) -> str:
@@ -127,13 +127,13 @@ def main() -> int:
         Its exit code.
     """
     if sys.version_info < OLDEST_PYTHON:
-        fail("Python 3.11 or newer is needed, and this is %s (%s)" % (sys.version.split()[0], sys.executable))
+        fail(f"Python 3.11 or newer is needed, and this is {sys.version.split()[0]} ({sys.executable})")
     parser = argparse.ArgumentParser(description="Serve the demo, or run all tests.", epilog="More: dev.py demo --help")
     parser.add_argument("command", choices=("demo", "test"))
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="for the demo, or for pytest")
     options = parser.parse_args()
     if not os.access(ROOT, os.W_OK):
-        fail("%s cannot be written: clone the repository into a folder of yours" % ROOT)
+        fail(f"{ROOT} cannot be written: clone the repository into a folder of yours")
     if options.command == "demo":
         with_servers = any(argument.startswith("--database") for argument in options.arguments)
         make_environment({"run", "postgresql", "mariadb"} if with_servers else {"run"})
@@ -143,7 +143,7 @@ def main() -> int:
         command = [python_of_venv(), "-m", "pytest", *map(absolute, options.arguments)]
         os.chdir(ROOT)
     sys.stdout.flush()
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -180,7 +180,7 @@ def _port(text: str) -> int:
 
 def _usable_port(port: int | None, check: bool) -> int:
     wanted = port or DEFAULT_PORT
-    free = next(number for number in [*range(wanted, 65536), *range(1024, wanted)] if _is_free(number))
+    free: int = next(number for number in [*range(wanted, 65536), *range(1024, wanted)] if _is_free(number))
     if free == wanted or (check and port is None):
         return free
     raise DemoError(f"port {wanted} is taken; {free} is free: --port {free}", PORT_TAKEN)
@@ -271,13 +271,12 @@ def _seed(base: str) -> str:
     status, page = request(base, "GET", "/heroes?limit=1")
     if status == 200 and page["total"]:
         return f"found {page['total']} heroes"
-    keys = []
     for team in TEAMS:
         status, body = request(base, "POST", "/teams", team)
         if status not in (201, 409):
             raise DemoError(f"POST /teams answered {status}: {body}", FAILED)
     status, teams = request(base, "GET", "/teams")
-    keys = {team["name"]: team["id"] for team in teams}
+    keys: dict[str, int] = {team["name"]: team["id"] for team in teams}
     rows = [{**hero, "team_id": keys[TEAMS[number % len(TEAMS)]["name"]]} for number, hero in enumerate(HEROES)]
     status, body = request(base, "PUT", "/heroes/bulk", rows)
     if status != 200:

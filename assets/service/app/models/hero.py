@@ -3,9 +3,9 @@
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Optional
+from typing import Annotated, Any, Optional
 
-from pydantic import ConfigDict
+from pydantic import AfterValidator, ConfigDict
 from sqlalchemy import Index
 from sqlmodel import Field, Relationship, SQLModel
 
@@ -24,6 +24,11 @@ from app.models.tag import HeroTag, Tag, TagPublic
 from app.models.team import Team, TeamPublic
 
 
+Power = Annotated[
+    Decimal, Field(ge=0, max_digits=8, decimal_places=2), AfterValidator(lambda power: power.quantize(Decimal("0.01")))
+]
+
+
 class HeroStatus(str, Enum):
     """Whether a hero can be sent on a mission."""
 
@@ -39,7 +44,7 @@ class HeroBase(SQLModel):
     secret_name: Name = Field(max_length=50)
     age: int | None = Field(default=None, ge=0, le=MAX_INT, index=True)
     status: HeroStatus = Field(default=HeroStatus.ACTIVE, sa_type=enum_by_value(HeroStatus))
-    power: Decimal = Field(default=Decimal(0), ge=0, max_digits=8, decimal_places=2, index=True)
+    power: Power = Field(default=Decimal("0.00"), max_digits=8, decimal_places=2, index=True)
     profile: JsonObject = Field(default_factory=dict, sa_type=portable_json())
     team_id: int | None = Field(default=None, ge=1, le=MAX_INT, foreign_key="team.id", ondelete="SET NULL", index=True)
 
@@ -70,7 +75,7 @@ class HeroUpdate(SQLModel):
     secret_name: Name = Field(default=None)
     age: int | None = Field(default=None, ge=0, le=MAX_INT)
     status: HeroStatus = Field(default=None)
-    power: Decimal = Field(default=None, ge=0, max_digits=8, decimal_places=2)
+    power: Power = Field(default=None)
     profile: JsonObject = Field(default=None)
     team_id: int | None = Field(default=None, ge=1, le=MAX_INT)
 

@@ -1,0 +1,213 @@
+"""The two commands, from the outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from verify import databases, demo
+from verify.plugin import Suite
+
+ROOT = Path(__file__).parents[1]
+DEV = ROOT / "scripts" / "dev.py"
+
+
+def run(
+    *arguments: str, code: Path = DEV, python: str = sys.executable, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [python, str(code), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **environment},
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the files of the repository, without an environment."""
+    target = tmp_path / "clone"
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in files.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    return target
+
+
+def test_the_demo_answers_right_twice() -> None:
+    first = run("demo", "--check")
+    assert first.returncode == 0, first.stderr
+    assert "All answers are right." in first.stdout
+    second = run("demo", "--check")
+    assert second.returncode == 0, second.stderr
+    assert "Reused build/demo" in second.stdout
+    assert "found 3 heroes" in second.stdout
+
+
+def test_the_demo_serves_until_ctrl_c() -> None:
+    port = free_port()
+    serving = subprocess.Popen(
+        [sys.executable, str(DEV), "demo", "--port", str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with serving:
+        assert serving.stdout
+        said = ""
+        while "Ctrl-C" not in said:
+            line = serving.stdout.readline()
+            assert line, serving.stderr.read() if serving.stderr else ""
+            said += line
+        assert f"http://127.0.0.1:{port}/docs" in said
+        assert said.count("curl ") == 3
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/heroes") as response:
+            assert json.load(response)["total"] >= 3
+        serving.send_signal(signal.SIGINT)
+        rest, errors = serving.communicate(timeout=15)
+    assert serving.returncode == 0
+    assert "Stopped." in rest
+    assert errors == ""
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+        pass
+
+
+def test_a_taken_port_is_an_error_that_names_a_free_one() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        done = run("demo", "--port", str(port))
+    assert done.returncode == demo.PORT_TAKEN
+    assert len(done.stderr.splitlines()) == 1
+    assert f"port {port} is taken" in done.stderr
+    free = int(done.stderr.rstrip().rpartition(" ")[2])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", free))
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"])
+def test_the_demo_runs_on_a_given_database_and_refuses_a_used_one(suite: Suite, database: str) -> None:
+    import asyncio
+
+    from sqlalchemy import text
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    server = suite.server("postgresql" if database == "postgresql" else "mariadb")
+    url = server.database_url("demo_test")
+    asyncio.run(databases.make_empty(url))
+    done = run("demo", "--check", "--database", url)
+    assert done.returncode == 0, done.stderr
+
+    async def add_table() -> None:
+        engine = create_async_engine(url)
+        async with engine.begin() as connection:
+            await connection.execute(text("CREATE TABLE precious (id INTEGER)"))
+        await engine.dispose()
+
+    asyncio.run(add_table())
+    refused = run("demo", "--check", "--database", url)
+    assert refused.returncode == demo.UNUSABLE
+    assert "precious" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    databases.drop_database(server, "demo_test")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["demo", "--port", "http"], 2, "'http' is not a port"),
+        (["demo", "--port", "70000"], 2, "'70000' is not a port"),
+        (["demo", "--nosuch"], 2, "--nosuch"),
+        (["nosuch"], 2, "nosuch"),
+        (["demo", "--database", "nonsense"], demo.USAGE, "is not a database URL"),
+        (["demo", "--database", "postgresql://u:secret@127.0.0.1:1/x"], demo.UNUSABLE, "cannot be reached"),
+        (["test", "--nosuch"], 4, "--nosuch"),
+        (["test", "nosuch.md"], 4, "nosuch.md"),
+    ],
+)
+def test_a_wrong_call_says_what_is_wrong(arguments: list[str], code: int, text: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == code, done.stderr
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "secret" not in done.stderr
+
+
+def test_help_is_there() -> None:
+    for arguments in (["--help"], ["demo", "--help"]):
+        done = run(*arguments)
+        assert done.returncode == 0
+        assert "usage:" in done.stdout
+
+
+def test_an_environment_is_made_once_and_only_when_it_must(checkout: Path) -> None:
+    """With pip alone: no uv on PATH, no ensurepip."""
+    dev = checkout / "scripts" / "dev.py"
+    python = getattr(sys, "_base_executable", sys.executable)
+
+    def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return run("demo", *arguments, code=dev, python=python, PATH="/usr/bin:/bin")
+
+    first = start("--check")
+    assert first.returncode == 0, first.stderr
+    assert "with pip" in first.stderr
+    stamp = checkout / ".venv" / "async-sqlmodel.json"
+    made = stamp.stat().st_mtime_ns
+    again = start("--help")
+    assert again.returncode == 0
+    assert again.stderr == ""
+    assert stamp.stat().st_mtime_ns == made
+    # an interrupted installation leaves no stamp, and a changed file asks for a new one
+    with open(checkout / "constraints.txt", "a") as file:
+        file.write("\n")
+    changed = start("--help")
+    assert "Installing" in changed.stderr
+
+
+def test_a_failed_installation_leaves_nothing_that_counts_as_done(checkout: Path) -> None:
+    with open(checkout / "constraints.txt", "a") as file:
+        file.write("sqlmodel==0.0.1\n")
+    done = run("demo", "--help", code=checkout / "scripts" / "dev.py")
+    assert done.returncode == 3
+    assert "failed with exit code" in done.stderr.splitlines()[-1]
+    assert not (checkout / ".venv" / "async-sqlmodel.json").exists()
+
+
+def test_dev_needs_nothing_but_the_standard_library() -> None:
+    done = subprocess.run([sys.executable, "-I", "-S", str(DEV), "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_warm_start_is_short() -> None:
+    """Not a benchmark: only a new installation would take this long."""
+    started = time.monotonic()
+    assert run("demo", "--help").returncode == 0
+    assert time.monotonic() - started < 10
