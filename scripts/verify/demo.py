@@ -101,7 +101,8 @@ def _run(port: int | None, database: str | None, check: bool) -> int:
         env=environment,
         start_new_session=True,  # Ctrl-C reaches us alone, and we end it
     )
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
+        signal.signal(number, _interrupt)
     base = f"http://127.0.0.1:{port}"
     try:
         _wait(server, base)

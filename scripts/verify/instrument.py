@@ -203,7 +203,7 @@ def _call(node: ast.stmt, method: str, *arguments: ast.expr) -> ast.Expr:
 
 def _must_run(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
     for node in body:
-        if _is_ellipsis(node) or _is_docstring(node):
+        if _is_ellipsis(node) or _is_docstring(node) or _is_future(node):
             continue
         yield node
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):

@@ -42,6 +42,13 @@ KNOWN: tuple[Noise, ...] = (
         r"Name '\w+' ignored for PRIMARY key\.",
         "asyncmy logs the server's notes: MariaDB has no names for primary keys",
     ),
+    Noise(
+        ("sqlite",),
+        "log",
+        "sqlalchemy.pool.impl.AsyncAdaptedQueuePool",
+        r"Exception during reset or similar \(MissingGreenlet: .*",
+        "SQLAlchemy: a lazy load outside a greenlet fails at BEGIN, and the pool cannot roll the connection back either",
+    ),
 )
 
 

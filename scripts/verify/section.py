@@ -13,7 +13,8 @@ import sys
 import time
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -170,6 +171,7 @@ class Running:
     receive: Callable[[], int]
     send: Callable[[Message], None]
     database_seconds: float = 0.0
+    table_error: str = ""
     made: set[str] = field(default_factory=set)  # tables that exist
     background: list[asyncio.subprocess.Process] = field(default_factory=list)
     server: uvicorn.Server | None = None
@@ -339,14 +341,28 @@ class Running:
             return
         self.made |= {table.key for table in missing}
         started = time.monotonic()
-        with self.probe.unseen():
-            async with self.engine.begin() as connection:
-                await connection.run_sync(SQLModel.metadata.create_all)
+        with self.probe.unseen(), self._note_for_tables():
+            if self.job.database == "sqlite" and self.session.in_transaction():
+                # a transaction that has begun would not see tables of another connection
+                await (await self.session.connection()).run_sync(SQLModel.metadata.create_all)
+            else:
+                async with self.engine.begin() as connection:
+                    await connection.run_sync(SQLModel.metadata.create_all)
         self.database_seconds += time.monotonic() - started
+
+    @contextmanager
+    def _note_for_tables(self) -> Iterator[None]:
+        """A table that cannot be made is the page's affair: the next statement fails by itself, and may be meant to."""
+        self.table_error = ""
+        try:
+            yield
+        except Exception as error:
+            self.table_error = f"\nThe automatic tables were not made: {type(error).__name__}: {error}"
 
     async def _recover(self) -> None:
         """After an announced error the session is rolled back and forgets its objects."""
         self.probe.recover = False
+        self.made.clear()
         with self.probe.unseen():
             for session in {id(s): s for s in (self.session, self.module.__dict__.get("session"))}.values():
                 if isinstance(session, AsyncSession):
@@ -456,7 +472,7 @@ class Running:
             ]
         chain = expectations.error_chain(error)
         said = [f"{type(one).__module__}.{type(one).__qualname__}: {one}" for one in chain]
-        return "\n".join([*where, "\n  under it: ".join(said)])
+        return "\n".join([*where, "\n  under it: ".join(said)]) + self.table_error
 
 
 def _cut_network() -> None:
