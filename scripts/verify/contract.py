@@ -170,8 +170,8 @@ def _probes(group: list[Block], path: Path) -> dict[str, int]:
         if block.queries:
             probes["queries"] = max(block.queries.values())
         if block.language == "http":
-            status = max(one.status for one in exchange.parse(block, path))
-            probes["error" if status >= 400 else "value"] = 1
+            refused = all(one.status >= 400 for one in exchange.parse(block, path))
+            probes["error" if refused else "value"] = 1
     return probes
 
 

@@ -182,19 +182,25 @@ class Probe:
             self._fail(one.line, f"raises {one.type}{': ' + one.text if one.text else ''}", "no error")
 
     def warned(self, number: int) -> None:
-        """Check that the announced warnings came, and take them."""
+        """Check that the announced warnings came, and take them. A log record counts by the name of its logger."""
         for one in self._expected(number):
             gc.collect()
-            found = [
+            warned = [
                 w
                 for w in self._warned
                 if expectations.is_named(type(w), one.type) and expectations.contains_text(one.text, str(w))
             ]
-            if not found:
-                came = "; ".join(f"{type(w).__name__}: {w}" for w in self._warned) or "no warning"
-                self._fail(one.line, f"warns {one.type}{': ' + one.text if one.text else ''}", came)
+            logged = [
+                s
+                for s in self.surprises
+                if s.kind == "log" and s.category == one.type and expectations.contains_text(one.text, s.text)
+            ]
+            if not warned and not logged:
+                came = "; ".join([f"{type(w).__name__}: {w}" for w in self._warned] + [str(s) for s in self.surprises])
+                self._fail(one.line, f"warns {one.type}{': ' + one.text if one.text else ''}", came or "no warning")
             self.proofs += 1
-            self._warned = [w for w in self._warned if w not in found]
+            self._warned = [w for w in self._warned if w not in warned]
+            self.surprises = [s for s in self.surprises if s not in logged]
 
     # ---- listeners -------------------------------------------------------------------------
 

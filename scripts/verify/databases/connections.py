@@ -89,6 +89,7 @@ async def _mariadb(where: URL, *statements: str) -> list[tuple[object, ...]]:
         password=where.password or "",
         connect_timeout=20,
         autocommit=True,
+        init_command="SET sql_notes = 0",  # the driver logs notes such as that of DROP ... IF EXISTS
     )
     try:
         async with connection.cursor() as cursor:

@@ -23,7 +23,6 @@ from app.models.base import (
 from app.models.tag import HeroTag, Tag, TagPublic
 from app.models.team import Team, TeamPublic
 
-
 Power = Annotated[
     Decimal, Field(ge=0, max_digits=8, decimal_places=2), AfterValidator(lambda power: power.quantize(Decimal("0.01")))
 ]
