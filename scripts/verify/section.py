@@ -32,9 +32,12 @@ from verify.pages import Block, Database
 from verify.probe import CheckError, Probe, Raised, page_lines
 
 
+SERVICE = extract.ROOT / "assets" / "service"
+
+
 def _template() -> types.ModuleType:
     """app/database.py of the template, loaded by itself: what a page's reader has copied."""
-    path = extract.ROOT / "assets" / "service" / "app" / "database.py"
+    path = SERVICE / "app" / "database.py"
     spec = importlib.util.spec_from_file_location("verify_template_database", path)
     if not spec or not spec.loader:
         raise ImportError(f"cannot load {path}")
@@ -143,6 +146,8 @@ def run(job: Job, send: Callable[[Message], None], receive: Callable[[], int]) -
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     sys.path.insert(0, str(job.work))
+    if not any(step.block.title.startswith("app/") for step in program.steps):
+        sys.path.append(str(SERVICE))  # the reader has copied the template
     probe = Probe(job.database)
     probe.install()
     tracing.mark_imports(probe)
