@@ -140,7 +140,8 @@ def main() -> int:
         command = [python_of_venv(), "-m", "verify.demo", *options.arguments]
     else:
         make_environment({"test"})
-        command = [python_of_venv(), "-m", "pytest", *map(absolute, options.arguments)]
+        settings = ["-c", os.path.join(ROOT, "pyproject.toml"), "--rootdir", ROOT]  # also for a page elsewhere
+        command = [python_of_venv(), "-m", "pytest", *settings, *map(absolute, options.arguments)]
         os.chdir(ROOT)
     sys.stdout.flush()
     os.execv(command[0], command)  # noqa: S606

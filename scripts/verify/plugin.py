@@ -12,7 +12,8 @@ from typing import Any, cast
 
 import pytest
 
-from verify import contract, coverage, databases, extract, pages, report, sync
+from verify import contract, coverage, databases, extract, pages, sync
+from verify import report as page_report
 from verify.databases import Server, Unavailable
 from verify.databases.mariadb import DRIVERS
 from verify.extract import Program
@@ -31,6 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--postgres", choices=("wheel", "local"), default="wheel", help="whose PostgreSQL binaries to run")
     group.addoption("--mariadb-driver", choices=DRIVERS, default=DRIVERS[0], help="driver for MariaDB")
     group.addoption(
+        "--report-file", type=Path, default=page_report.FILE, metavar="FILE", help="what was verified, as JSON"
+    )
+    group.addoption(
         "--slots", type=int, default=min(2, os.cpu_count() or 1), metavar="N", help="sections that run at the same time"
     )
 
@@ -41,7 +45,7 @@ class Suite:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.worker: str = getattr(config, "workerinput", {}).get("workerid", "main")
-        self.report = report.Report()
+        self.report = page_report.Report()
         self._servers: dict[Database, Server | Unavailable] = {}
         self._runner: Runner | None = None
         self._runs: dict[tuple[Path, Database, int], Future[SectionRun]] = {}
@@ -66,7 +70,7 @@ class Suite:
                         self._servers[database] = databases.attach(**handed[database])
                 except Unavailable as missing:
                     self._servers[database] = missing
-            self.report.databases = {name: report.described(one) for name, one in self._servers.items()}
+            self.report.databases = {name: page_report.described(one) for name, one in self._servers.items()}
         return self._servers
 
     def hand_to_workers(self) -> None:
@@ -188,7 +192,9 @@ class MarkdownFile(pytest.File):
             contract.check(page)
         except PageError as error:
             raise self.CollectError(str(error)) from None
-        programs = extract.extract(page)
+        worker = self.config.stash[_SUITE].worker
+        into = extract.SNIPPETS if worker == "main" else extract.SNIPPETS.with_name(f"snippets-{worker}")
+        programs = extract.extract(page, into=into)
         preface = (
             []
             if page.programs == (page.preface,)
@@ -223,7 +229,9 @@ class MarkdownFile(pytest.File):
     ) -> PageItem:
         item: PageItem = kind.from_parent(self, name=name)
         item.page, item.block, item.programs, item.database = page, block, programs, database
-        item.record = report.Record(extract.page_name(page.path), block.line if block else 0, database or "", item.what)
+        item.record = page_report.Record(
+            extract.page_name(page.path), block.line if block else 0, database or "", item.what
+        )
         return item
 
 
@@ -238,7 +246,7 @@ class PageItem(pytest.Item):
     block: Block | None
     programs: list[Program]
     database: Database | None
-    record: report.Record
+    record: page_report.Record
     what = "block"
 
     def start(self, suite: Suite) -> list[Future[SectionRun]]:
@@ -363,12 +371,18 @@ class Reporter:
         """Count an item when its test phase is over."""
         record = dict(report.user_properties).get("verify")
         if record and (report.when == "call" or report.outcome == "skipped"):
-            self.suite.report.add(cast(dict[str, Any], record), report.outcome)
+            self.suite.report.add(cast(dict[str, Any], record), report.outcome, report.longreprtext)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note a page that breaks the grammar."""
+        if report.failed and report.nodeid.endswith(".md"):
+            record = asdict(page_report.Record(report.nodeid, 0, "", "page"))
+            self.suite.report.add(record, report.outcome, report.longreprtext)
 
     def pytest_sessionfinish(self) -> None:
         """Write build/report.json."""
         if self.suite.report.records:
-            self.suite.report.write()
+            self.suite.report.write(self.suite.config.getoption("--report-file"))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print what was verified, and how each database was had."""

@@ -25,11 +25,12 @@ class Record:
     """One item.
 
     Attributes:
-        what: block, excerpt, norun or coverage.
+        what: block, excerpt, norun, coverage, or page for one that breaks the grammar.
         seconds: Wall time of the block.
         proofs: Checks made in it.
         statements: SQL that it sent.
         raises: Announced errors: line, outer class, innermost class.
+        message: Why it was not verified.
     """
 
     page: str
@@ -41,6 +42,7 @@ class Record:
     proofs: int = 0
     statements: list[str] = field(default_factory=list)
     raises: list[tuple[int, str, str]] = field(default_factory=list)
+    message: str = ""
 
 
 def described(found: Server | Unavailable) -> str:
@@ -57,9 +59,9 @@ class Report:
         self.databases: dict[Any, str] = {}
         self.records: list[Record] = []
 
-    def add(self, record: dict[str, Any], outcome: str) -> None:
+    def add(self, record: dict[str, Any], outcome: str, message: str) -> None:
         """Take the record of an item."""
-        self.records.append(Record(**{**record, "outcome": outcome}))
+        self.records.append(Record(**{**record, "outcome": outcome, "message": message}))
 
     def table(self) -> list[tuple[str, dict[str, str]]]:
         """Rows of page and, by database, "blocks / proofs / seconds"."""

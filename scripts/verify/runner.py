@@ -8,7 +8,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -53,7 +53,7 @@ class Runner:
         urls: For each slot, the database URLs.
     """
 
-    def __init__(self, urls: list[Mapping[Database, str]]) -> None:
+    def __init__(self, urls: Sequence[Mapping[Database, str]]) -> None:
         self._slots: queue.SimpleQueue[Mapping[Database, str]] = queue.SimpleQueue()
         for slot in urls:
             self._slots.put(slot)

@@ -7,6 +7,7 @@ import faulthandler
 import gc
 import importlib.util
 import json
+import linecache
 import os
 import socket
 import sys
@@ -30,7 +31,6 @@ from verify.extract import Program, Step
 from verify.forking import Wish
 from verify.pages import Block, Database
 from verify.probe import CheckError, Probe, Raised, page_lines
-
 
 SERVICE = extract.ROOT / "assets" / "service"
 
@@ -158,11 +158,21 @@ def run(job: Job, send: Callable[[Message], None], receive: Callable[[], int]) -
 async def _limited(running: Running, stacks: TextIO) -> None:
     def give_up() -> None:
         for task in asyncio.all_tasks():
-            task.print_stack(file=stacks)
+            stacks.write(f"{task.get_name()}:\n{''.join(_awaited(task.get_coro()))}")
         os._exit(1)
 
     asyncio.get_running_loop().call_later(running.program.seconds, give_up)
     await running.run()
+
+
+def _awaited(coroutine: Any) -> Iterator[str]:
+    """The lines at which a suspended coroutine, and those that it awaits, stand."""
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
+        if frame is not None:
+            line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+            yield f"  {frame.f_code.co_filename}:{frame.f_lineno}: {line}\n"
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
 
 
 @dataclass
@@ -257,7 +267,7 @@ class Running:
             message = f"{self.program.page}:{failure.line}: {self._line(failure.line)}\n{failure}"
             await self._settle()
         except (Exception, SystemExit, asyncio.CancelledError) as error:
-            message = self._described(error)
+            message = self._described(error, block)
             if probe.failures:
                 message = f"{self.program.page}:{probe.failures[0].line}:\n{probe.failures[0]}\n{message}"
             del error
@@ -438,7 +448,9 @@ class Running:
         await self.engine.dispose()
         self.module.__dict__.clear()
         await self._settle()
+        running = [task for task in asyncio.all_tasks() if task is not asyncio.current_task() and not task.done()]
         left = [str(one) for one in self.probe.surprises]
+        left += [f"a task still runs: {task.get_coro()}" for task in running]
         if used:
             left.append(f"{used} connections of `engine` are still checked out")
         return "\n".join(f"{self.program.page}:{self.program.line}: at the end of the section: {one}" for one in left)
@@ -466,12 +478,12 @@ class Running:
         lines = self.program.page.read_text(encoding="utf-8").splitlines()
         return lines[number - 1].strip() if 0 < number <= len(lines) else ""
 
-    def _described(self, error: BaseException) -> str:
+    def _described(self, error: BaseException, block: Block) -> str:
         """A traceback that names the lines of the page."""
         lines = page_lines(error.__traceback__, self.probe.sources)
-        where = [f"{self.program.page}:{number}: {self._line(number)}" for number in lines]
-        if not where:
-            where = [
+        where = [f"{self.program.page}:{number}: {self._line(number)}" for number in lines or [block.line]]
+        if not lines:
+            where += [
                 f"{frame.filename}:{frame.lineno}: {frame.line}"
                 for frame in traceback.extract_tb(error.__traceback__)[-4:]
             ]
