@@ -199,7 +199,7 @@ def _is_free(port: int) -> bool:
 
 def _refuse_foreign_tables(url: str) -> None:
     sys.path.insert(0, str(HOME))
-    from app.database import normalize_url  # type: ignore[import-not-found]
+    from app.database import normalize_url
 
     async def names() -> set[str]:
         engine = create_async_engine(normalize_url(url))
