@@ -18,8 +18,8 @@ from typing import Self
 from verify import forking, section
 from verify.extract import Program
 from verify.forking import Wish
+from verify.messages import Done, Job, Message, Restart, Result
 from verify.pages import Database
-from verify.section import Done, Job, Message, Restart, Result
 
 
 @dataclass

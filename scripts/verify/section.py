@@ -17,11 +17,9 @@ import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TextIO
 
 import httpx
-import uvicorn
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -29,8 +27,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from verify import databases, exchange, expectations, extract, instrument, shell, sql, tracing
 from verify.extract import Program, Step
 from verify.forking import Wish
-from verify.pages import Block, Database
-from verify.probe import CheckError, Probe, Raised, page_lines
+from verify.messages import Done, Job, Message, Restart, Result
+from verify.pages import Block
+from verify.probe import CheckError, Probe, page_lines
+from verify.serving import AppServer
 
 SERVICE = extract.ROOT / "assets" / "service"
 
@@ -48,83 +48,6 @@ def _template() -> types.ModuleType:
 
 
 TEMPLATE = _template()
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of one block on one database.
-
-    Attributes:
-        outcome: "passed", "failed" or "not run".
-        message: For the other two: what was expected, what came, and where.
-        seconds: Wall time.
-        proofs: Checks made.
-        statements: SQL that was sent, an executemany with its number of rows.
-        raises: Announced errors with their classes.
-    """
-
-    line: int
-    outcome: str
-    message: str = ""
-    seconds: float = 0.0
-    proofs: int = 0
-    statements: tuple[str, ...] = ()
-    raises: tuple[Raised, ...] = ()
-
-
-@dataclass(frozen=True)
-class Restart:
-    """A titled file was replaced: the rest runs in a new process."""
-
-    step: int
-
-
-@dataclass(frozen=True)
-class Done:
-    """The end of a process.
-
-    Attributes:
-        hits: Lines of the statements that ran.
-        stops: Lines at which an announced error left a function.
-        began: When the process began, on the clock of ``time.monotonic``.
-        database_seconds: Spent on emptying the database and on the automatic tables.
-    """
-
-    hits: frozenset[int]
-    stops: frozenset[int]
-    began: float
-    database_seconds: float
-
-
-Message = Result | Restart | Done | Wish
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a process is to run.
-
-    Attributes:
-        folder: The extracted section.
-        home: Folder of this run; the section's own folder is ``work`` below it.
-        first: Number of the first step.
-        trial: Line of a norun block that is tried after the blocks before it; 0 for a normal run.
-    """
-
-    folder: Path
-    database: Database
-    url: str
-    home: Path
-    first: int = 0
-    trial: int = 0
-
-    @property
-    def work(self) -> Path:
-        return self.home / "work"
-
-    @property
-    def stacks(self) -> Path:
-        """Where the stacks stand when the section ran out of time."""
-        return self.home / "stacks"
 
 
 def run(job: Job, send: Callable[[Message], None], receive: Callable[[], int]) -> None:
@@ -189,9 +112,7 @@ class Running:
     table_error: str = ""
     made: set[str] = field(default_factory=set)  # tables that exist
     background: list[asyncio.subprocess.Process] = field(default_factory=list)
-    server: uvicorn.Server | None = None
-    serving: asyncio.Task[None] | None = None
-    served: Any = None
+    server: AppServer = field(default_factory=AppServer)
 
     async def run(self) -> None:
         """Run the steps in order, and send a result for each block."""
@@ -200,7 +121,6 @@ class Running:
         sys.modules["section"] = self.module
         self.engine: AsyncEngine = TEMPLATE.make_engine(self.job.url)
         self.session: AsyncSession = TEMPLATE.make_sessions(self.engine)()
-        self.client: httpx.AsyncClient | None = None
         self.module.__dict__.update(engine=self.engine, session=self.session)
         self.sources: dict[str, str] = {str(self.program.page): ""}
         for step in self.program.steps:
@@ -388,28 +308,16 @@ class Running:
         await asyncio.sleep(0)
         self.probe.end()
 
-    # ---- the section's app ------------------------------------------------------------------
-
     async def _serve(self) -> httpx.AsyncClient:
+        """The client of the section's app; a client that the section made itself stays."""
         names = self.module.__dict__
-        if "client" in names and names["client"] is not self.client:
-            return names["client"]  # type: ignore[no-any-return]  # the section made its own
+        if "client" in names and names["client"] is not self.server.client:
+            return names["client"]  # type: ignore[no-any-return]
         app = self._app()
-        if self.client and app is self.served:
-            return self.client
-        await self._stop_serving()
-        await self._make_tables()
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="on", ws="none", http="h11")
-        self.server, self.served = uvicorn.Server(config), app
-        self.serving = asyncio.create_task(self.server.serve())
-        while not self.server.started and not self.serving.done():  # noqa: ASYNC110  # uvicorn has no event for it
-            await asyncio.sleep(0.005)
-        if self.serving.done():
-            raise RuntimeError("the section's app did not start; its lifespan failed")
-        port = self.server.servers[0].sockets[0].getsockname()[1]
-        self.client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20)
-        names["client"] = self.client
-        return self.client
+        if self.server.client is None or app is not self.server.app:
+            await self._make_tables()
+            names["client"] = await self.server.serve(app)
+        return names["client"]  # type: ignore[no-any-return]
 
     def _app(self) -> Any:
         app = self.module.__dict__.get("app")
@@ -420,14 +328,6 @@ class Running:
             raise RuntimeError("the section has no `app` to serve, and no app/main.py")
         return app
 
-    async def _stop_serving(self) -> None:
-        if self.client:
-            await self.client.aclose()
-        if self.server and self.serving:
-            self.server.should_exit = True
-            await self.serving
-        self.client = self.server = self.serving = None
-
     async def _close(self) -> str:
         """End what the section started.
 
@@ -435,7 +335,7 @@ class Running:
             What the section left behind that the page does not announce.
         """
         self.probe.begin({})
-        await self._stop_serving()
+        await self.server.stop()
         await shell.stop(self.background)
         self.probe.counting = False
         await self.session.close()
