@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from sqlalchemy import DECIMAL, LargeBinary, Select, cast, func, literal, select
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from verify import databases
-from verify.databases import Server, Unavailable, mariadb, postgresql, process
+from verify.databases import Server, Unavailable, launch, mariadb, postgresql, process
 from verify.pages import DATABASES
 from verify.plugin import Suite
 
@@ -244,6 +245,24 @@ def test_a_server_that_ends_at_once_gives_the_end_of_its_log() -> None:
             remedy="install it",
         )
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["postgresql", "mariadb"])
+def test_a_port_that_was_taken_meanwhile_is_given_up_for_another(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    suite.server("postgresql" if name == "postgresql" else "mariadb")
+    monkeypatch.delenv("TEST_POSTGRES_URL", raising=False)
+    monkeypatch.delenv("TEST_MARIADB_URL", raising=False)
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        taken = holder.getsockname()[1]
+        ports = iter([taken])
+        monkeypatch.setattr(launch, "free_port", lambda: next(ports, None) or process.free_port())
+        server = databases.start("postgresql" if name == "postgresql" else "mariadb")
+        server.stop()
+    assert f":{taken}/" not in server.url
 
 
 @pytest.mark.parametrize("name", ["postgresql", "mariadb"])

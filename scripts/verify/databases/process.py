@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from verify.databases.server import Unavailable
 
@@ -55,6 +56,13 @@ def server_user() -> pwd.struct_passwd | None:
     raise Unavailable("root has no ordinary user to run servers as", "run the tests as an ordinary user")
 
 
+def _as_server_user() -> dict[str, Any]:
+    """Arguments of subprocess that give up root."""
+    if user := server_user():
+        return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    return {}
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on now."""
     with socket.socket() as found:
@@ -69,13 +77,10 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str], remedy: s
     Raises:
         Unavailable: It failed; the reason is the end of its output.
     """
-    user = server_user()
     done = subprocess.run(
         [str(part) for part in command],
         env=environment,
-        user=user.pw_uid if user else None,
-        group=user.pw_gid if user else None,
-        extra_groups=[] if user else None,
+        **_as_server_user(),
         cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -110,14 +115,11 @@ def keep(
     Raises:
         Unavailable: It ended, or was not ready in time; the reason is the end of its log.
     """
-    user = server_user()
     with open(folder / "log", "w+b") as log:  # stays readable when the keeper has removed the folder
         process = subprocess.Popen(
             ["/bin/sh", "-c", _KEEPER, "keeper", stop_signal, str(folder), *(str(part) for part in command)],
             env=environment,
-            user=user.pw_uid if user else None,
-            group=user.pw_gid if user else None,
-            extra_groups=[] if user else None,
+            **_as_server_user(),
             cwd="/",
             stdin=subprocess.PIPE,
             stdout=log,
