@@ -234,8 +234,11 @@ def test_a_machine_without_mariadb_gives_the_line_that_installs_it(monkeypatch: 
 
 
 def test_a_server_that_ends_at_once_gives_the_end_of_its_log() -> None:
-    folder = process.private_folder("bad")
-    with pytest.raises(Unavailable, match=r"ended with exit code 7: cannot do this; install it"):
+    kind = launch.Kind("mariadb", port_taken="", stop_signal="TERM", remedy="install it")
+    with (
+        pytest.raises(Unavailable, match=r"ended with exit code 7: cannot do this; install it"),
+        launch.prepared_folder(kind) as folder,
+    ):
         process.keep(
             ["/bin/sh", "-c", "echo cannot do this; exit 7"],
             folder,

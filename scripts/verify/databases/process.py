@@ -23,12 +23,12 @@ trap '' INT TERM HUP
 signal=$1; folder=$2; shift 2
 "$@" </dev/null 3<&- &
 server=$!
-{ read -r line; kill -s "$signal" "$server"; } <&3 &
+{ read -r line; : >"$folder/stopping"; kill -s "$signal" "$server"; } <&3 &
 watcher=$!
 wait "$server"
 code=$?
 kill -9 "$watcher" 2>/dev/null
-rm -rf "$folder"
+[ ! -e "$folder/stopping" ] || rm -rf "$folder"
 exit "$code"
 """
 
@@ -104,7 +104,7 @@ def keep(
     """Start a server and wait until it is ready.
 
     A shell keeps it: when the pipe to its stdin closes - because we close it, or because we died, even by kill -9 - it
-    ends the server and removes ``folder``.
+    ends the server and removes ``folder``. The folder of a server that ends by itself stays, for another attempt.
 
     Args:
         folder: Holds the server's files, and its output in ``log``.
