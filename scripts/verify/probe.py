@@ -235,7 +235,8 @@ class Probe:
         executemany: bool,
     ) -> None:
         if self.counting and not _NOT_COUNTED.match(statement):
-            times = f"1x{len(parameters)} " if executemany else ""
+            rows = executemany and parameters and isinstance(parameters[0], (list, tuple, dict))
+            times = f"1x{len(parameters)} " if rows else ""
             self.statements.append(times + " ".join(statement.split()))
 
     # ---- details ---------------------------------------------------------------------------
