@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import DECIMAL, LargeBinary, Select, cast, func, literal, select, text
+from sqlalchemy import DECIMAL, LargeBinary, Select, cast, func, literal, make_url, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from verify import databases
@@ -30,6 +30,14 @@ servers = [databases.start(name) for name in sys.argv[1:]]
 print(*[server.folder for server in servers], flush=True)
 print(*[server.process.pid for server in servers], flush=True)
 sys.stdin.read()
+"""
+
+PREPARE = """
+import os, sys
+from verify.databases import process
+folder = process.private_folder("prepare")
+print(folder, flush=True)
+process.run(["/bin/sh", "-c", "echo begun; sleep 60"], folder, dict(os.environ), "")
 """
 
 AS_ORDINARY_USER = """
@@ -129,10 +137,10 @@ def test_emptying_ends_a_connection_that_holds_a_lock(server: Server) -> None:
     databases.drop_database(server, "locked_test")
 
 
-@pytest.mark.parametrize("name", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("name", ["sqlite", "postgresql", "mariadb"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_server_dies_with_its_parent_and_leaves_nothing(suite: Suite, name: str, number: signal.Signals) -> None:
-    suite.server("postgresql" if name == "postgresql" else "mariadb")
+    suite.server({"sqlite": "sqlite", "postgresql": "postgresql"}.get(name, "mariadb"))  # type: ignore[arg-type]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("TEST_")}
     parent = subprocess.Popen(
         [sys.executable, "-c", HOLD, name],
@@ -147,11 +155,26 @@ def test_a_server_dies_with_its_parent_and_leaves_nothing(suite: Suite, name: st
         folders = [Path(word) for word in parent.stdout.readline().split()]
         keepers = [int(word) for word in parent.stdout.readline().split()]
         pids = keepers + [child for keeper in keepers for child in children(keeper)]
-        assert len(pids) > 1
+        assert len(pids) > (name != "sqlite")
         assert all(folder.exists() for folder in folders)
         parent.send_signal(number)
         parent.wait()
         assert ends(pids, folders)
+
+
+def test_what_prepares_a_server_dies_with_its_parent_and_leaves_nothing() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PREPARE], stdout=subprocess.PIPE, text=True)
+    with parent:
+        assert parent.stdout
+        folder = Path(parent.stdout.readline().strip())
+        deadline = time.monotonic() + 10
+        while not (log := folder / "log").exists() or log.read_text() != "begun\n":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        pids = children(parent.pid)
+        parent.kill()
+        parent.wait()
+        assert ends(pids[:2], [folder])  # the keeper and its command
 
 
 @pytest.mark.parametrize("driver", mariadb.DRIVERS)
@@ -217,6 +240,40 @@ def test_a_given_url_wins_and_its_databases_carry_its_name(
     given.stop()
     assert asyncio.run(scalar(url, text("SELECT 1"))) == 1
     databases.drop_database(running, "given_test")
+
+
+def test_a_given_url_may_name_a_socket_in_its_query(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = suite.server("postgresql")
+    if not running.folder:
+        pytest.skip("the server is one of the user's: its socket is not known")
+    asyncio.run(databases.make_empty(running.database_url("socket_test")))
+    port = make_url(running.url).port
+    url = f"postgresql://postgres@/socket_test?host={running.folder}&port={port}&sslmode=disable"
+    monkeypatch.setenv("TEST_POSTGRES_URL", url)
+    given = databases.start("postgresql")
+    assert asyncio.run(scalar(given.url, text("SELECT inet_client_addr() IS NULL"))) is True
+    asyncio.run(databases.make_empty(given.database_url("gw0")))
+    databases.drop_database(given, "gw0")
+    databases.drop_database(running, "socket_test")
+
+
+def test_a_server_that_is_not_mariadb_is_taken_for_mysql(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A MariaDB that calls itself 5.7.19. SQLAlchemy's mariadb dialect refuses a version that does not say MariaDB."""
+    suite.server("mariadb")
+    for variable in ("TEST_MARIADB_URL", "TEST_MYSQL_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(mariadb, "_OPTIONS", (*mariadb._OPTIONS, "--version=5.7.19"))
+    server = mariadb.start("asyncmy")
+    try:
+        asyncio.run(databases.make_empty(server.database_url("app_test")))
+        monkeypatch.setenv("TEST_MYSQL_URL", server.database_url("app_test").replace("mariadb+asyncmy", "mysql"))
+        given = databases.start("mariadb")
+        assert given.backend == "mariadb"
+        assert given.version == "MySQL 5.7.19"
+        assert given.url.startswith("mysql+asyncmy://")
+        assert asyncio.run(scalar(given.url, text("SELECT 1"))) == 1
+    finally:
+        server.stop()
 
 
 def test_a_machine_without_postgresql_gives_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

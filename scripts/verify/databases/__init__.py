@@ -10,7 +10,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from verify.databases import connections, mariadb, postgresql
-from verify.databases.process import private_folder
+from verify.databases.process import private_folder, remove_after_us
 from verify.databases.server import Server, Unavailable
 from verify.pages import Database
 
@@ -38,7 +38,7 @@ def start(database: Database, *, binaries: str = "wheel", driver: str = "asyncmy
     """
     for variable in GIVEN[database]:
         if url := os.environ.get(variable):
-            return _given(database, variable, url)
+            return _given(database, variable, url, driver)
     if database == "sqlite":
         folder = private_folder("sqlite")
         return Server(
@@ -46,7 +46,8 @@ def start(database: Database, *, binaries: str = "wheel", driver: str = "asyncmy
             f"sqlite+aiosqlite:///{folder}/start.db",
             sqlite3.sqlite_version,
             "Python's sqlite3",
-            folder=folder,
+            remove_after_us(folder),
+            folder,
         )
     return postgresql.start(binaries) if database == "postgresql" else mariadb.start(driver)
 
@@ -65,7 +66,7 @@ def drop_database(server: Server, name: str) -> None:
     asyncio.run(connections.drop(server.database_url(name)))
 
 
-def _given(database: Database, variable: str, text: str) -> Server:
+def _given(database: Database, variable: str, text: str, driver: str) -> Server:
     remedy = f"set {variable} to a URL such as {database}://user:password@host/app_test"
     try:
         url = make_url(text)
@@ -78,11 +79,18 @@ def _given(database: Database, variable: str, text: str) -> Server:
             f"{variable} names the database {url.database!r}, which is emptied by the tests",
             f"{remedy}; its name must contain 'test'",
         )
-    if "+" not in url.drivername:
-        url = url.set(drivername=f"{_BACKENDS[database][0]}+{'asyncpg' if database == 'postgresql' else 'asyncmy'}")
-    server = Server(database, url.render_as_string(hide_password=False), "", variable, given=True)
+    if database == "postgresql":
+        renamed = {"sslmode": "ssl"}  # asyncpg knows neither this one nor channel_binding
+        query = {renamed.get(key, key): value for key, value in url.query.items() if key != "channel_binding"}
+        url = url.set(drivername="postgresql+asyncpg", query=query)
+    else:
+        named = url.drivername.partition("+")[2]
+        url = url.set(drivername=f"mariadb+{named if named in mariadb.DRIVERS else driver}")
     try:
-        server.version = asyncio.run(connections.version(server.url))
+        version = asyncio.run(connections.version(url))
     except Exception as error:
-        raise Unavailable(f"{variable} cannot be reached: {type(error).__name__}: {error}", remedy) from None
-    return server
+        reason = " ".join(str(error).split())
+        raise Unavailable(f"{variable} cannot be reached: {type(error).__name__}: {reason}", remedy) from None
+    if database == "mariadb" and "mariadb" not in version.lower():
+        url, version = url.set(drivername=url.drivername.replace("mariadb", "mysql")), f"MySQL {version}"
+    return Server(database, url.render_as_string(hide_password=False), version, variable, given=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncmy
 import asyncpg
@@ -13,7 +14,7 @@ from sqlalchemy import URL, make_url
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 
 
-async def version(url: str) -> str:
+async def version(url: str | URL) -> str:
     """What the server calls its version."""
     where = make_url(url)
     if where.get_backend_name() == "postgresql":
@@ -72,9 +73,7 @@ async def _end_mariadb_connections(where: URL) -> None:
 
 @asynccontextmanager
 async def _postgresql(where: URL, database: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(
-        host=where.host, port=where.port, user=where.username, password=where.password, database=database, timeout=20
-    )
+    connection = await asyncpg.connect(**_arguments(where) | {"database": database, "timeout": 20})
     try:
         yield connection
     finally:
@@ -82,15 +81,13 @@ async def _postgresql(where: URL, database: str) -> AsyncIterator[asyncpg.Connec
 
 
 async def _mariadb(where: URL, *statements: str) -> list[tuple[object, ...]]:
-    connection = await asyncmy.connect(
-        host=where.host or "127.0.0.1",
-        port=where.port or 3306,
-        user=where.username,
-        password=where.password or "",
-        connect_timeout=20,
-        autocommit=True,
-        init_command="SET sql_notes = 0",  # the driver logs notes such as that of DROP ... IF EXISTS
-    )
+    own = {
+        "db": None,  # it may not be there
+        "connect_timeout": 20,
+        "autocommit": True,
+        "init_command": "SET sql_notes = 0",  # the driver logs notes such as that of DROP ... IF EXISTS
+    }
+    connection = await asyncmy.connect(**_arguments(where) | own)
     try:
         async with connection.cursor() as cursor:
             for statement in statements:
@@ -102,3 +99,8 @@ async def _mariadb(where: URL, *statements: str) -> list[tuple[object, ...]]:
             return list(await cursor.fetchall()) if statements[-1].startswith("SELECT") else []
     finally:
         await connection.ensure_closed()
+
+
+def _arguments(where: URL) -> dict[str, Any]:
+    """What the driver is called with for a URL: its query may name a socket, a certificate, ..."""
+    return dict(where.get_dialect()().create_connect_args(where)[1])

@@ -36,7 +36,7 @@ def start(driver: str) -> Server:
             os.chown(temporary, user.pw_uid, user.pw_gid)
         environment = {"PATH": path, "TZ": "UTC", "TMPDIR": str(temporary)}
         files = (f"--datadir={data}", f"--tmpdir={temporary}")
-        run([install, "--no-defaults", *files, *_INSTALL, *_FAST], environment, REMEDY)
+        run([install, "--no-defaults", *files, *_INSTALL, *_FAST], folder, environment, REMEDY)
         own = (*files, f"--socket={folder / 'socket'}", f"--pid-file={folder / 'pid'}")
         return launch(
             KIND,

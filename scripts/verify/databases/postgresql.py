@@ -54,7 +54,7 @@ def start(binaries: str) -> Server:
             home = _copy(home, folder)
         data, programs = folder / "data", home / "bin"
         environment = {"PATH": os.environ.get("PATH", os.defpath), "TZ": "UTC", "LC_ALL": "C"}
-        run([programs / "initdb", "-D", data, "-U", "postgres", *_initdb(home)], environment, kind.remedy)
+        run([programs / "initdb", "-D", data, "-U", "postgres", *_initdb(home)], folder, environment, kind.remedy)
         return launch(
             kind,
             folder,

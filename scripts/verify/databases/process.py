@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from verify.databases.server import Unavailable
 
@@ -28,7 +28,9 @@ watcher=$!
 wait "$server"
 code=$?
 kill -9 "$watcher" 2>/dev/null
-[ ! -e "$folder/stopping" ] || rm -rf "$folder"
+if [ -e "$folder/stopping" ]; then
+    for attempt in 1 2 3; do rm -rf "$folder" && break; sleep 1; done  # a child of the command may still write
+fi
 exit "$code"
 """
 
@@ -71,25 +73,33 @@ def free_port() -> int:
         return port
 
 
-def run(command: Sequence[str | Path], environment: Mapping[str, str], remedy: str) -> None:
-    """Run a preparing command as the server's user.
+def remove_after_us(folder: Path) -> subprocess.Popen[bytes]:
+    """A shell that removes a folder when the pipe to its stdin closes."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", 'read -r _; rm -rf "$1"', "keeper", str(folder)],
+        cwd="/",
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, str], remedy: str) -> None:
+    """Run a preparing command as the server's user. Like a server, it ends when we die.
+
+    Args:
+        folder: Holds what the command makes, and its output in ``log``.
 
     Raises:
         Unavailable: It failed; the reason is the end of its output.
     """
-    done = subprocess.run(
-        [str(part) for part in command],
-        env=environment,
-        **_as_server_user(),
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise Unavailable(f"{command[0]} failed: {_tail(done.stdout)}", remedy)
+    with open(folder / "log", "w+b") as log:
+        process = _keeper(command, folder, environment, log, "KILL")
+        try:
+            code = process.wait()
+        finally:
+            _end(process)
+        if code:
+            raise Unavailable(f"{command[0]} failed: {_tail(log)}", remedy)
 
 
 def keep(
@@ -103,44 +113,64 @@ def keep(
 ) -> subprocess.Popen[bytes]:
     """Start a server and wait until it is ready.
 
-    A shell keeps it: when the pipe to its stdin closes - because we close it, or because we died, even by kill -9 - it
-    ends the server and removes ``folder``. The folder of a server that ends by itself stays, for another attempt.
-
     Args:
         folder: Holds the server's files, and its output in ``log``.
         ready: Whether it takes connections.
         stop_signal: INT or TERM: what ends it fast.
         remedy: What helps when it does not start.
 
+    Returns:
+        Its keeper.
+
     Raises:
         Unavailable: It ended, or was not ready in time; the reason is the end of its log.
     """
     with open(folder / "log", "w+b") as log:  # stays readable when the keeper has removed the folder
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", _KEEPER, "keeper", stop_signal, str(folder), *(str(part) for part in command)],
-            env=environment,
-            **_as_server_user(),
-            cwd="/",
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + STARTUP_SECONDS
-        while time.monotonic() < deadline and process.poll() is None:
-            if ready():
-                return process
-            time.sleep(0.01)
-        ended = process.returncode
-        if process.stdin:
-            process.stdin.close()
-        process.wait()
-        log.seek(0)
-        text = _tail(log.read().decode(errors="replace"))
+        process = _keeper(command, folder, environment, log, stop_signal)
+        try:
+            deadline = time.monotonic() + STARTUP_SECONDS
+            while time.monotonic() < deadline and process.poll() is None:
+                if ready():
+                    return process
+                time.sleep(0.01)
+            ended = process.returncode
+        except BaseException:
+            _end(process)
+            raise
+        _end(process)
+        text = _tail(log)
     if ended is not None:
         raise Unavailable(f"{command[0]} ended with exit code {ended}: {text}", remedy)
     raise Unavailable(f"{command[0]} was not ready after {STARTUP_SECONDS:.0f} s: {text}", remedy)
 
 
-def _tail(text: str) -> str:
-    return " | ".join(line.strip() for line in text.strip().splitlines()[-4:]) or "no output"
+def _keeper(
+    command: Sequence[str | Path], folder: Path, environment: Mapping[str, str], log: IO[bytes], stop_signal: str
+) -> subprocess.Popen[bytes]:
+    """Run a command as the server's user, kept by a shell.
+
+    When the pipe to the shell's stdin closes - because we close it, or because we died, even by kill -9 - it ends the
+    command and removes ``folder``. The folder of a command that ends by itself stays.
+    """
+    return subprocess.Popen(
+        ["/bin/sh", "-c", _KEEPER, "keeper", stop_signal, str(folder), *(str(part) for part in command)],
+        env=environment,
+        **_as_server_user(),
+        cwd="/",
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin:
+        process.stdin.close()
+    process.wait()
+
+
+def _tail(log: IO[bytes]) -> str:
+    log.seek(0)
+    lines = log.read().decode(errors="replace").strip().splitlines()
+    return " | ".join(line.strip() for line in lines[-4:]) or "no output"
