@@ -3,9 +3,9 @@
 
 Both make `.venv` first, with uv where it is on PATH and else with pip, and only when something changed.
 Exit codes: those of the command; 2 a wrong call, 3 no environment could be made.
+This file alone must also be read by a Python that is too old, so that it can say so: no newer syntax, and the
+annotations that such a Python cannot evaluate are quoted.
 """
-
-from __future__ import annotations
 
 import argparse
 import hashlib
@@ -15,11 +15,13 @@ import re
 import shutil
 import subprocess
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
 STAMP = os.path.join(VENV, "async-sqlmodel.json")
+BASE = getattr(sys, "_base_executable", sys.executable)  # also when .venv itself runs this
+UNFINISHED = "unfinished"  # the stamp of an installation that was interrupted
 OLDEST_PYTHON, OLDEST_PIP = (3, 11), (22, 3)
 NO_ENVIRONMENT = 3
 
@@ -44,49 +46,55 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
-def installed_extras() -> set[str]:
-    """What a finished installation of the present files holds; empty where there is none."""
+def stamp() -> "dict[str, Any]":
+    """What the last installation wrote; empty where there was none."""
     try:
         with open(STAMP, encoding="utf-8") as file:
-            stamp = json.load(file)
+            return dict(json.load(file))
     except (OSError, ValueError):
-        return set()
-    return set(stamp["extras"]) if stamp["fingerprint"] == fingerprint() and os.path.exists(python_of_venv()) else set()
+        return {}
 
 
-def make_environment(extras: set[str]) -> None:
+def write_stamp(of: str, extras: "set[str]") -> None:
+    """Note what `.venv` holds."""
+    with open(STAMP, "w", encoding="utf-8") as file:
+        json.dump({"fingerprint": of, "extras": sorted(extras)}, file)
+
+
+def installed_extras() -> "set[str]":
+    """What a finished installation of the present files holds; empty where there is none."""
+    made = stamp()
+    current = made.get("fingerprint") == fingerprint() and os.path.exists(python_of_venv())
+    return set(made["extras"]) if current else set()
+
+
+def make_environment(extras: "set[str]") -> None:
     """Make `.venv` hold the project with these extras; ends the process where that is impossible."""
     have = installed_extras()
     if extras <= have or "test" in have:
         return
     extras = extras | have
     uv = shutil.which("uv")
-    sys.stderr.write(f"Installing into .venv with {'uv' if uv else 'pip'} (the first time only) ...\n")
-    if os.path.exists(STAMP):
-        os.remove(STAMP)
-    if not os.path.exists(python_of_venv()) or not same_python():
-        shutil.rmtree(VENV, ignore_errors=True)
-        run(
-            [uv, "venv", "--quiet", "--python", sys.executable, VENV]
-            if uv
-            else [sys.executable, "-m", "venv", "--without-pip", VENV]
-        )
-    target = f"{ROOT}[{','.join(sorted(extras))}]"
-    constraints = os.path.join(ROOT, "constraints.txt")
-    if uv:
-        run([uv, "pip", "install", "--quiet", "--python", python_of_venv(), "-c", constraints, "-e", target])
-    else:
+    if not uv:
         check_pip()
-        quiet = ["--quiet", "--disable-pip-version-check", "--no-warn-script-location"]
-        pip = [sys.executable, "-m", "pip", "--python", python_of_venv(), "install", *quiet]
-        run([*pip, "-c", constraints, "-e", target])
-    with open(STAMP, "w", encoding="utf-8") as file:
-        json.dump({"fingerprint": fingerprint(), "extras": sorted(extras)}, file)
+    sys.stderr.write(f"Installing into .venv with {'uv' if uv else 'pip'} (only when something changed) ...\n")
+    if stamp().get("fingerprint") == UNFINISHED or not same_python():
+        shutil.rmtree(VENV, ignore_errors=True)
+        run([uv, "venv", "--quiet", "--python", BASE, VENV] if uv else [BASE, "-m", "venv", "--without-pip", VENV])
+    write_stamp(UNFINISHED, set())
+    own = ["-c", os.path.join(ROOT, "constraints.txt"), "-e", f"{ROOT}[{','.join(sorted(extras))}]"]
+    pip = [BASE, "-m", "pip", "--python", python_of_venv(), "install", "--quiet", "--disable-pip-version-check"]
+    try:
+        run([uv, "pip", "install", "--quiet", "--python", python_of_venv(), *own] if uv else [*pip, *own])
+    except SystemExit:  # the installer has cleaned up after itself
+        os.remove(STAMP)
+        raise
+    write_stamp(fingerprint(), extras)
 
 
 def same_python() -> bool:
-    """Whether `.venv` works and was made by a Python of this version."""
-    code = f"import sys; print(sys.version_info[:2] == {tuple(sys.version_info[:2])!r})"
+    """Whether `.venv` is there, works, and was made by a Python of this version."""
+    code = f"import sys; print(sys.prefix != sys.base_prefix and sys.version_info[:2] == {sys.version_info[:2]})"
     try:
         answer = subprocess.run([python_of_venv(), "-c", code], capture_output=True, text=True, check=False)
     except OSError:
@@ -96,15 +104,15 @@ def same_python() -> bool:
 
 def check_pip() -> None:
     """End where pip is missing, or too old to install into another environment."""
-    answer = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, text=True, check=False)
+    answer = subprocess.run([BASE, "-m", "pip", "--version"], capture_output=True, text=True, check=False)
     version = re.search(r"pip (\d+)\.(\d+)", answer.stdout)
     if not version:
-        fail(f"{sys.executable} has no pip: install pip (apt-get install python3-pip) or uv")
+        fail(f"{BASE} has no pip: install pip (apt-get install python3-pip) or uv")
     elif (int(version[1]), int(version[2])) < OLDEST_PIP:
         fail(f"{version[0]} is too old: 22.3 or newer is needed, or uv")
 
 
-def run(command: list[str]) -> None:
+def run(command: "list[str]") -> None:
     """Run an installation step; its output is shown, and its failure ends the process."""
     try:
         code = subprocess.run(command, cwd=ROOT, check=False, stdin=subprocess.DEVNULL).returncode
@@ -148,4 +156,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ DEV = ROOT / "scripts" / "dev.py"
 
 
 def run(
-    *arguments: str, code: Path = DEV, python: str = sys.executable, **environment: str
+    *arguments: str, code: Path = DEV, python: str = sys.executable, cwd: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [python, str(code), *arguments],
@@ -31,6 +32,7 @@ def run(
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
+        cwd=cwd,
         env={**os.environ, **environment},
     )
 
@@ -99,6 +101,29 @@ def test_the_demo_serves_until_ctrl_c() -> None:
         pass
 
 
+def test_a_killed_demo_leaves_no_server() -> None:
+    port = free_port()
+    serving = subprocess.Popen(
+        [sys.executable, str(DEV), "demo", "--port", str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    with serving:
+        assert serving.stdout
+        assert any("Ctrl-C" in line for line in serving.stdout)
+        serving.kill()
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+        pass
+
+
+def test_the_file_of_a_given_sqlite_url_is_found_from_the_folder_of_the_call(tmp_path: Path) -> None:
+    done = run("demo", "--check", "--database", "sqlite:///mine.db", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mine.db").stat().st_size > 0
+
+
 def test_a_taken_port_is_an_error_that_names_a_free_one() -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
@@ -148,6 +173,7 @@ def test_the_demo_runs_on_a_given_database_and_refuses_a_used_one(suite: Suite, 
         (["demo", "--nosuch"], 2, "--nosuch"),
         (["nosuch"], 2, "nosuch"),
         (["demo", "--database", "nonsense"], demo.USAGE, "is not a database URL"),
+        (["demo", "--database", "sqlite://"], demo.USAGE, "is gone with its connection"),
         (["demo", "--database", "postgresql://u:secret@127.0.0.1:1/x"], demo.UNUSABLE, "cannot be reached"),
         (["test", "--nosuch"], 4, "--nosuch"),
         (["test", "nosuch.md"], 4, "nosuch.md"),
@@ -199,6 +225,70 @@ def test_a_failed_installation_leaves_nothing_that_counts_as_done(checkout: Path
     assert done.returncode == 3
     assert "failed with exit code" in done.stderr.splitlines()[-1]
     assert not (checkout / ".venv" / "async-sqlmodel.json").exists()
+
+
+def test_an_interrupted_installation_is_begun_anew(checkout: Path) -> None:
+    dev = checkout / "scripts" / "dev.py"
+    interrupted = subprocess.Popen(
+        [sys.executable, str(dev), "demo", "--help"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    stamp = checkout / ".venv" / "async-sqlmodel.json"
+    while not stamp.exists() or not stamp.read_text():
+        assert interrupted.poll() is None
+        time.sleep(0.005)
+    os.killpg(interrupted.pid, signal.SIGKILL)
+    interrupted.wait()
+    assert "unfinished" in stamp.read_text()
+    half_made = checkout / ".venv" / "half-made"
+    half_made.touch()
+    again = run("demo", "--help", code=dev)
+    assert again.returncode == 0, again.stderr
+    assert not half_made.exists()
+
+
+def test_a_folder_that_is_no_environment_is_replaced(checkout: Path) -> None:
+    """Without pyvenv.cfg the interpreter in it is the machine's own: an installation would end up there."""
+    broken = checkout / ".venv" / "bin"
+    broken.mkdir(parents=True)
+    (broken / "python").symlink_to(getattr(sys, "_base_executable", sys.executable))
+    done = run("demo", "--help", code=checkout / "scripts" / "dev.py")
+    assert done.returncode == 0, done.stderr
+    assert (checkout / ".venv" / "pyvenv.cfg").exists()
+
+
+def test_dev_can_be_read_by_an_old_python() -> None:
+    """3.6 is what Enterprise Linux 8 calls python3; it evaluates annotations, and knows no `set[str]`."""
+    tree = ast.parse(DEV.read_text(), feature_version=(3, 6))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    notes = [note for one in functions for note in (one.returns, *(argument.annotation for argument in one.args.args))]
+    assert all(isinstance(note, ast.Name | ast.Constant) for note in notes)
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+
+
+def test_an_old_python_is_told_what_is_needed(tmp_path: Path) -> None:
+    code = f"import runpy, sys; sys.version_info = (3, 9, 2); runpy.run_path({str(DEV)!r}, run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "Python 3.11 or newer is needed" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("version", "text"), [("pip 20.3.4 from x (python 3.11)", "too old"), ("", "has no pip")])
+def test_an_old_pip_is_an_error(checkout: Path, tmp_path: Path, version: str, text: str) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho '{version}'\n")
+    python.chmod(0o755)
+    code = f"import runpy, sys; sys._base_executable = {str(python)!r}; sys.argv = ['dev.py', 'test']"
+    code += f"; runpy.run_path({str(checkout / 'scripts' / 'dev.py')!r}, run_name='__main__')"
+    environment = {**os.environ, "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 3
+    assert text in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (checkout / ".venv").exists()
 
 
 def test_dev_needs_nothing_but_the_standard_library() -> None:

@@ -13,14 +13,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import types
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from sqlalchemy import inspect, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -78,50 +81,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(port: int | None, database: str | None, check: bool) -> int:
-    port = _usable_port(port, check)
-    made = make_service()
-    url = database or f"sqlite:///{HOME / 'demo.db'}"
-    _refuse_foreign_tables(url)
-    environment = {**os.environ, "DATABASE_URL": url, "TITLE": "Heroes (demo)"}
-    _migrate(environment)
-    server = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "uvicorn",
-            "app.main:app",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--log-level",
-            "warning",
-        ],
-        cwd=HOME,
-        env=environment,
-        start_new_session=True,  # Ctrl-C reaches us alone, and we end it
-    )
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell starts background jobs with SIGINT ignored
         signal.signal(number, _interrupt)
-    base = f"http://127.0.0.1:{port}"
+    with _bound(port, check) as listener:
+        base = "http://{}:{}".format(*listener.getsockname())
+        made = make_service()
+        url = _absolute(database) if database else f"sqlite:///{HOME / 'demo.db'}"
+        os.environ.update(DATABASE_URL=url, TITLE="Heroes (demo)")
+        os.chdir(HOME)
+        sys.path.insert(0, str(HOME))
+        _refuse_foreign_tables(url)
+        _migrate()
+        with _served(listener, base) as ended:
+            seeded = _seed(base)
+            print(f"{'Made' if made else 'Reused'} {HOME.relative_to(ROOT)}, migrated {_shown(url)}, {seeded}.")
+            if check:
+                return _check(base)
+            _say(base)
+            try:
+                ended()
+            except KeyboardInterrupt:
+                print("\nStopped.")
+                return 0
+            raise DemoError("the server ended; its message stands above", FAILED)
+
+
+@contextmanager
+def _served(listener: socket.socket, base: str) -> Iterator[Callable[[], None]]:
+    """Serve the service by a thread of ours, so that it ends when we do, however that is.
+
+    Yields:
+        Waits until the server ends.
+
+    Raises:
+        DemoError: It does not start.
+    """
+    server = uvicorn.Server(uvicorn.Config("app.main:app", log_level="warning", timeout_graceful_shutdown=5))
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
     try:
-        _wait(server, base)
-        seeded = _seed(base)
-        print(f"{'Made' if made else 'Reused'} {HOME.relative_to(ROOT)}, migrated {_shown(url)}, {seeded}.")
-        if check:
-            return _check(base)
-        _say(base)
-        server.wait()
-        raise DemoError(f"the server ended with exit code {server.returncode}", FAILED)
-    except KeyboardInterrupt:
-        print("\nStopped.")
-        return 0
+        deadline = time.monotonic() + START_SECONDS
+        while not server.started:
+            if time.monotonic() > deadline or not thread.is_alive():
+                raise DemoError(f"the server did not start within {START_SECONDS} s; its message stands above", FAILED)
+            time.sleep(0.01)
+        if (answer := request(base, "GET", "/health/ready"))[0] != 200:
+            raise DemoError(f"the service is not ready: {answer[1]}", FAILED)
+        yield thread.join
     finally:
-        server.terminate()
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            server.kill()
+        server.should_exit = True
+        thread.join()
 
 
 def make_service() -> bool:
@@ -179,26 +188,38 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _usable_port(port: int | None, check: bool) -> int:
+def _bound(port: int | None, check: bool) -> socket.socket:
+    """A socket that holds the port: nobody takes it until the server listens."""
     wanted = port or DEFAULT_PORT
-    free: int = next(number for number in [*range(wanted, 65536), *range(1024, wanted)] if _is_free(number))
-    if free == wanted or (check and port is None):
-        return free
-    raise DemoError(f"port {wanted} is taken; {free} is free: --port {free}", PORT_TAKEN)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    for number in [*range(wanted, 65536), *range(1024, wanted)]:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            listener.bind(("127.0.0.1", number))
         except OSError:
-            return False
-    return True
+            listener.close()
+            continue
+        if number == wanted or (check and port is None):
+            return listener
+        listener.close()
+        raise DemoError(f"port {wanted} is taken; {number} is free: --port {number}", PORT_TAKEN)
+    raise DemoError("no port is free", PORT_TAKEN)
+
+
+def _absolute(text: str) -> str:
+    """The URL, whose SQLite file is found from every folder."""
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise DemoError(f"{text!r} is not a database URL; write postgresql://user:password@host/name", USAGE) from None
+    if url.get_backend_name() != "sqlite":
+        return text
+    if url.database in (None, "", ":memory:"):
+        raise DemoError(f"{text!r} is gone with its connection; write sqlite:///some/file.db", USAGE)
+    return url.set(database=os.path.abspath(str(url.database))).render_as_string(hide_password=False)
 
 
 def _refuse_foreign_tables(url: str) -> None:
-    sys.path.insert(0, str(HOME))
     from app.database import normalize_url
 
     async def names() -> set[str]:
@@ -211,8 +232,6 @@ def _refuse_foreign_tables(url: str) -> None:
 
     try:
         found = asyncio.run(names())
-    except ArgumentError:
-        raise DemoError(f"{url!r} is not a database URL; write postgresql://user:password@host/name", USAGE) from None
     except Exception as error:
         reason = str(error).splitlines()[0]
         raise DemoError(f"{_shown(url)} cannot be reached: {type(error).__name__}: {reason}", UNUSABLE) from None
@@ -223,28 +242,11 @@ def _refuse_foreign_tables(url: str) -> None:
         )
 
 
-def _migrate(environment: dict[str, str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "alembic", "upgrade", "head"],
-        cwd=HOME,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def _migrate() -> None:
+    command = [sys.executable, "-m", "alembic", "upgrade", "head"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise DemoError(f"the migrations failed: {done.stderr.strip().splitlines()[-1]}", FAILED)
-
-
-def _wait(server: subprocess.Popen[bytes], base: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            if request(base, "GET", "/health/ready")[0] == 200:
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise DemoError(f"the server did not start within {START_SECONDS} s; its message stands above", FAILED)
 
 
 def request(base: str, method: str, path: str, body: Any = None) -> tuple[int, Any]:
