@@ -136,8 +136,8 @@ def _run_process(job: Job, outcome: SectionRun) -> int | None:
                 outcome.results[message.line] = message
             else:
                 outcome.problem = message.message
-    except EOFError:
-        pass
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # the child is gone; what it had to say has been read
     finally:
         _kill(process.pid)
         process.join()
