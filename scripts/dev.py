@@ -128,6 +128,14 @@ def absolute(argument: str) -> str:
     return os.path.abspath(path) + found + rest if not argument.startswith("-") and os.path.exists(path) else argument
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        self.exit(2, f"{self.prog}: {message} (see --help)\n")
+
+
 def main() -> int:
     """Run a command.
 
@@ -136,7 +144,7 @@ def main() -> int:
     """
     if sys.version_info < OLDEST_PYTHON:
         fail(f"Python 3.11 or newer is needed, and this is {sys.version.split()[0]} ({sys.executable})")
-    parser = argparse.ArgumentParser(description="Serve the demo, or run all tests.", epilog="More: dev.py demo --help")
+    parser = Parser(description="Serve the demo, or run all tests.", epilog="More: dev.py demo --help")
     parser.add_argument("command", choices=("demo", "test"))
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="for the demo, or for pytest")
     options = parser.parse_args()

@@ -14,8 +14,11 @@ import re
 import shutil
 import sys
 import tempfile
+import tomllib
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
+from typing import NoReturn
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "assets" / "service"
 USAGE, TARGET = 2, 3
@@ -104,7 +107,27 @@ def _checked_name(text: str) -> str:
     identifier = text.replace("-", "_")
     if keyword.iskeyword(identifier) or identifier in RESERVED or identifier in sys.stdlib_module_names:
         raise argparse.ArgumentTypeError(f"{text!r} is a name of Python or of a folder in the service; choose another")
+    if text.replace("_", "-") in _dependencies():
+        raise argparse.ArgumentTypeError(f"{text!r} is a package that the service needs; choose another")
     return text
+
+
+def _dependencies() -> set[str]:
+    """The names of the packages in the template's pyproject.toml."""
+    try:
+        project = tomllib.loads((TEMPLATE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    except OSError:  # said by make()
+        return set()
+    wanted = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    return {re.split(r"[^A-Za-z0-9._-]", one)[0].lower().replace("_", "-") for one in wanted}
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        self.exit(2, f"{self.prog}: {message} (see --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 done, 2 a wrong call, 3 the target cannot be used.
     """
-    parser = argparse.ArgumentParser(description="Make a service out of the template.")
+    parser = Parser(description="Make a service out of the template.")
     parser.add_argument("target", type=Path, metavar="DEST", help="folder to make; it must not exist, or be empty")
     parser.add_argument(
         "--name", type=_checked_name, help="name of the project; the folder's name where it is not given"

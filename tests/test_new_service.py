@@ -63,11 +63,31 @@ def test_json_says_what_was_made(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == {"path": str(tmp_path / "a"), "name": "hero", "database": "sqlite"}
 
 
-@pytest.mark.parametrize("name", ["class", "Hero", "1st", "a b", "a--b", "-a", "a" * 51, "app", "json", "é", "a/b", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "class",
+        "Hero",
+        "1st",
+        "a b",
+        "a--b",
+        "-a",
+        "a" * 51,
+        "app",
+        "json",
+        "sqlmodel",
+        "pydantic_settings",
+        "asyncpg",
+        "é",
+        "a/b",
+        "",
+    ],
+)
 def test_a_bad_name_is_refused(tmp_path: Path, name: str) -> None:
     done = run(tmp_path / "x", f"--name={name}")
     assert done.returncode == 2
     assert "--name" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
     assert os.listdir(tmp_path) == []
 
 

@@ -21,7 +21,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import uvicorn
 from sqlalchemy import inspect, make_url
@@ -58,13 +58,21 @@ class DemoError(Exception):
         self.code = code
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        self.exit(2, f"{self.prog}: {message} (see --help)\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo.
 
     Returns:
         0 fine, 1 a request failed, 2 a wrong call, 3 the database or folder cannot be used, 4 the port is taken.
     """
-    parser = argparse.ArgumentParser(prog="dev.py demo", description=__doc__)
+    parser = Parser(prog="dev.py demo", description=__doc__)
     parser.add_argument("--port", type=_port, help=f"port on 127.0.0.1 (default {DEFAULT_PORT})")
     parser.add_argument(
         "--database", metavar="URL", help="postgresql://, mariadb:// or sqlite:/// in place of a file in build/demo"
