@@ -324,7 +324,7 @@ class ServiceBase(Generic[ModelT, CreateT, UpdateT]):
             statement = statement.on_conflict_do_update(index_elements=list(on), set_=changed)
         with database_errors(self.name):
             await self.session.exec(statement, params=values)
-        self.session.expire_all()
+        self._let_go()
         return len(rows)
 
     async def get_or_create(self, data: CreateT, *, on: Sequence[str]) -> tuple[ModelT, bool]:
@@ -362,9 +362,19 @@ class ServiceBase(Generic[ModelT, CreateT, UpdateT]):
     async def _bulk(self, statement: Any, where: tuple[Where, ...]) -> int:
         if not where:
             raise ValueError("no condition: pass sqlalchemy.true() to touch every row")
+        statement = statement.where(*where, *self.scope()).execution_options(synchronize_session=False)
         with database_errors(self.name):
-            result = await self.session.exec(statement.where(*where, *self.scope()))
+            result = await self.session.exec(statement)
+        self._let_go()
         return int(result.rowcount)
+
+    def _let_go(self) -> None:
+        """Forget the rows that the session holds: they are stale, stay readable, and are read anew by the next query.
+
+        SQLAlchemy would expire them, and reading an expired attribute is a MissingGreenlet.
+        """
+        for row in [row for row in self.session.identity_map.values() if isinstance(row, self.model)]:
+            self.session.expunge(row)
 
 
 def _behind(columns: Sequence[Any], values: Sequence[Any], desc: bool) -> Where:

@@ -3,7 +3,7 @@
 The tables are those of the template: Team is plain, Hero has a version, timestamps and soft delete.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -272,6 +272,21 @@ async def test_update_where_counts_the_version_up(heroes: Heroes) -> None:
     await heroes.update_where(heroes.key == pk, values={"age": 6})
     with pytest.raises(Stale):
         await heroes.update(pk, HeroUpdate(age=7), version=1)
+
+
+async def test_rows_that_were_loaded_stay_readable_after_a_statement_for_many(heroes: Heroes) -> None:
+    (pk,) = await seeded(heroes, [5])
+    works: list[Callable[[], Awaitable[int]]] = [
+        lambda: heroes.update_where(heroes.key == pk, values={"age": 6}),
+        lambda: heroes.upsert([hero("h0", age=6)], on=["name"]),
+    ]
+    for work in works:
+        loaded = await heroes.get(pk)
+        seen = loaded.version
+        await work()
+        assert (loaded.name, loaded.version) == ("h0", seen)
+        fresh = await heroes.get(pk)
+        assert (fresh.age, fresh.version) == (6, seen + 1)
 
 
 async def test_delete_deletes_or_is_not_found(teams: Teams) -> None:
