@@ -7,8 +7,10 @@ import configparser
 import itertools
 import json
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -77,18 +79,33 @@ def block_expectations(block: Block, path: Path) -> list[Expectation]:
 def _check_block(block: Block, path: Path) -> None:
     if block.lab:
         raise PageError(path, block.line, f"lab={block.lab}: the suite has no such server yet")
-    if block.kind == "norun":
-        return
     if block.language == "python":
         tree = instrument.read(block.code, block.code_line, path)
+        _check_statements(tree, block, path)
         if block.kind == "program":
             instrument.attach(tree, block.code, block.code_line, path)
         elif block.kind == "file":
             _check_file(tree, block, path)
     elif block.kind == "program":
         {"bash": shell.parse, "sql": sql.parse, "http": exchange.parse}[block.language](block, path)
+    if block.kind == "output":
+        parts = [block.code] if block.language == "json" else block.code.splitlines()
+        if not block.code.strip() or any(expectations.is_anything(part) for part in parts):
+            raise PageError(path, block.line, "`…` alone passes for any output; put a literal part beside it")
     if block.kind == "data" or (block.kind == "file" and block.language in {"toml", "ini", "json", "yaml"}):
         _check_data(block, path)
+
+
+def _check_statements(tree: ast.Module, block: Block, path: Path) -> None:
+    if not tree.body and block.kind == "program":
+        raise PageError(path, block.line, "a python block without a statement")
+    lines: set[int] = set()
+    for node in instrument.statements(tree):
+        if node.lineno in lines:
+            raise PageError(
+                path, node.lineno, "write one statement a line: whether each of them ran is seen by its line"
+            )
+        lines.add(node.lineno)
 
 
 def _check_file(tree: ast.Module, block: Block, path: Path) -> None:
@@ -117,20 +134,17 @@ def _check_data(block: Block, path: Path) -> None:
 
 
 def _check_outputs(steps: tuple[Block, ...], path: Path) -> None:
-    before: Block | None = None
-    for block in steps:
-        if block.kind == "output":
-            if before is None:
-                raise PageError(
-                    path,
-                    block.line,
-                    f"an untitled {block.language} block is the output of the block before it; there is none",
-                )
-            if block.language == "json" and before.language != "python":
-                raise PageError(path, block.line, "a json block is the output of a python block")
-            before = None
-        elif block.kind == "program":
-            before = block
+    for before, block in itertools.pairwise((None, *steps)):
+        if block is None or block.kind != "output":
+            continue
+        if before is None or before.kind != "program":
+            raise PageError(
+                path,
+                block.line,
+                f"an untitled {block.language} block is the output of the block before it, and that one is not run",
+            )
+        if block.language == "json" and before.language != "python":
+            raise PageError(path, block.line, "a json block is the output of a python block")
 
 
 def _check_marks(section: Section, path: Path) -> None:
@@ -155,32 +169,33 @@ def _check_marks(section: Section, path: Path) -> None:
             )
 
 
-def _probes(group: list[Block], path: Path) -> dict[str, int]:
-    """What a group shows of itself: kinds of probe, and the number that goes with it."""
-    probes: dict[str, int] = {}
+def _probes(group: list[Block], path: Path) -> dict[str, list[Any]]:
+    """What a group shows of itself: kinds of probe, and what they show."""
+    probes: dict[str, list[Any]] = defaultdict(list)
     for block in group:
         if block.kind == "output":
-            probes["value"] = 1
+            probes["value"].append(block.code)
         if block.kind != "program":
             continue
         for one in block_expectations(block, path):
-            probes["error" if one.kind == "raises" else one.kind] = 1
+            probes["error" if one.kind == "raises" else one.kind].append((one.type, one.text, one.databases))
         if block.exit:
-            probes["error"] = 1
+            probes["error"].append(block.exit)
         if block.queries:
-            probes["queries"] = max(block.queries.values())
+            probes["queries"].append(max(block.queries.values()))
         if block.language == "http":
-            refused = all(one.status >= 400 for one in exchange.parse(block, path))
-            probes["error" if refused else "value"] = 1
+            answers = exchange.parse(block, path)
+            refused = all(one.status >= 400 for one in answers)
+            probes["error" if refused else "value"] += [(one.status, one.body) for one in answers]
     return probes
 
 
-def _passes(group: list[Block], harm: dict[str, int], path: Path) -> bool:
+def _passes(group: list[Block], harm: dict[str, list[Any]], path: Path) -> bool:
     cure = _probes(group, path)
     if "error" in harm:
         return "error" not in cure
     if "warns" in harm:
         return "warns" not in cure and "error" not in cure
-    if "queries" in harm and "queries" in cure and cure["queries"] < harm["queries"]:
+    if "queries" in harm and "queries" in cure and max(cure["queries"]) < max(harm["queries"]):
         return True
-    return "value" in harm and "value" in cure
+    return "value" in harm and "value" in cure and cure["value"] != harm["value"]

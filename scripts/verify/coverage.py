@@ -13,8 +13,8 @@ from verify.runner import SectionRun
 def never_ran(page: Page, runs: Iterable[SectionRun], databases: Collection[Database]) -> list[int]:
     """Lines of the statements that a reader sees and no run reached.
 
-    What follows an announced error in the same function is exempt, as are blocks that are partial, not run, quoted from
-    an asset, or meant for databases that are not there.
+    What follows an announced error in the same function is exempt, as are blocks that are not run, quoted from an asset,
+    or meant for databases that are not there. Of a partial block only the statements with expectations count.
     """
     runs = list(runs)
     hits = set().union(*(run.hits for run in runs))
@@ -22,11 +22,13 @@ def never_ran(page: Page, runs: Iterable[SectionRun], databases: Collection[Data
     missing = []
     for block in page.blocks:
         runs_here = block.kind in {"program", "file"} and set(block.databases) & set(databases)
-        if block.language != "python" or not runs_here or block.partial:
+        if block.language != "python" or not runs_here:
             continue
         tree = instrument.read(block.code, block.code_line, page.path)
+        attached = instrument.attach(tree, block.code, block.code_line, page.path) if block.partial else {}
+        promised = {node.lineno for node in instrument.statements(tree) if not block.partial or id(node) in attached}
         exempt = _after_errors(tree, (line for line in stops if block.code_line <= line <= block.end_line))
-        missing += sorted(instrument.statement_lines(tree) - hits - exempt)
+        missing += sorted(promised - hits - exempt)
     return missing
 
 

@@ -73,6 +73,15 @@ def _exchange(lines: list[str], line: int, path: Path) -> Exchange:
             if text.lstrip().startswith(("{", "[")):
                 raise PageError(path, line + split, "the body of the response is not valid JSON") from None
             body = text
+        if isinstance(body, str) and expectations.is_anything(body):
+            raise PageError(path, line + split, "`…` alone passes for any body; put a literal part beside it")
+    if int(status["status"]) < 400 and content.startswith(("{", "[")):
+        try:
+            json.loads(content)
+        except ValueError:
+            raise PageError(
+                path, line, "the body of the request is not valid JSON, and a success is expected"
+            ) from None
     return Exchange(
         line,
         request["method"],
@@ -116,10 +125,10 @@ async def run(exchange: Exchange, client: httpx.AsyncClient) -> int:
     if response.status_code != exchange.status:
         raise CheckError(exchange.answer_line, f"HTTP/1.1 {exchange.status}", shown)
     for name, value in exchange.answer_headers.items():
-        if not expectations.matches_text(value, response.headers.get(name, "")):
-            raise CheckError(
-                exchange.answer_line, f"{name}: {value}", f"{name}: {response.headers.get(name, 'no such header')}"
-            )
+        if name not in response.headers:
+            raise CheckError(exchange.answer_line, f"{name}: {value}", "no such header")
+        if not expectations.matches_text(value, response.headers[name]):
+            raise CheckError(exchange.answer_line, f"{name}: {value}", f"{name}: {response.headers[name]}")
     if exchange.body is None:
         return 1 + len(exchange.answer_headers)
     try:

@@ -18,7 +18,8 @@ BROAD = frozenset({"BaseException", "Exception", "StatementError", "DBAPIError",
 
 _TAG = rf"(?:\[(?P<databases>(?:{'|'.join(DATABASES)})(?:, *(?:{'|'.join(DATABASES)}))*)\] ?)?"
 _COMMENT = re.compile(rf"^(?:#|--) ?(?:(?P<sign>=>)|(?P<word>raises|warns)) {_TAG}(?P<text>.*)$")
-_ALMOST = re.compile(r"^(?:#|--) ?(?:=>|->|raises\b|warns\b)")
+_ALMOST = re.compile(r"^(?:#|--) *(?:[=-]+>|→|>>>|raises\b|warns\b)", re.IGNORECASE)
+_LATER = re.compile(r"(?:#|--) *(?:=>|(?:raises|warns) [A-Z])")  # behind another comment
 _TYPE = re.compile(r"^(?P<type>[A-Za-z_][\w.]*)(?:: (?P<text>.+))?$")
 _VOLATILE = re.compile(
     r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b|\d{4}-\d\d-\d\d[T ]\d\d:\d\d|datetime\(\d{4}",
@@ -42,6 +43,9 @@ class Expectation:
     type: str = ""
     databases: tuple[Database, ...] = ()
 
+    def __str__(self) -> str:
+        return f"{self.kind} {self.type}{': ' + self.text if self.text else ''}" if self.type else self.text
+
 
 def read(comment: str, line: int, path: Path) -> Expectation | None:
     """Read one comment, `#` or `--` included; None where it is an ordinary one.
@@ -51,7 +55,7 @@ def read(comment: str, line: int, path: Path) -> Expectation | None:
     """
     match = _COMMENT.match(comment)
     if not match:
-        if _ALMOST.match(comment):
+        if _ALMOST.match(comment) or _LATER.search(comment, 1):
             raise PageError(
                 path, line, f"{comment!r}: write `# => value`, `# raises Type: text` or `# warns Type: text`"
             )
@@ -60,7 +64,7 @@ def read(comment: str, line: int, path: Path) -> Expectation | None:
     databases = tuple(database for database in DATABASES if database in names)
     text = match["text"].rstrip()
     if match["sign"]:
-        if text.strip() == WILDCARD:
+        if is_anything(text):
             raise PageError(path, line, "`…` alone matches anything; put a literal part beside it")
         if _VOLATILE.search(text):
             raise PageError(path, line, f"{text!r}: a UUID or a time differs from run to run; write `…` for it")
@@ -112,6 +116,11 @@ def on(database: Database, expectations: Iterable[Expectation]) -> list[Expectat
         tagged = [one for one in position if database in one.databases]
         chosen += tagged or [one for one in position if not one.databases]
     return chosen
+
+
+def is_anything(text: str) -> bool:
+    """Whether nothing but `…` is expected, which every text would be."""
+    return WILDCARD in text and not text.strip(f"{WILDCARD}'\" \n")
 
 
 def matches_text(expected: str, actual: str) -> bool:

@@ -1,12 +1,14 @@
 """Python blocks as code that reports what it did: every statement marks that it ran, every expectation is checked in place."""
 
 from __future__ import annotations
+import __future__
 
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
+from typing import TypeGuard
 
 from verify import expectations
 from verify.expectations import Expectation
@@ -35,11 +37,23 @@ class Statement:
 
 
 @dataclass(frozen=True)
+class Check:
+    """Expectations of one kind that belong to one statement.
+
+    Attributes:
+        statement: Line of the statement.
+    """
+
+    statement: int
+    expected: tuple[Expectation, ...]
+
+
+@dataclass(frozen=True)
 class Program:
-    """A compiled block: its statements, and the expectations by the number under which the code reports to the probe."""
+    """A compiled block: its statements, and its checks by the line of their first comment, by which the code names them."""
 
     statements: tuple[Statement, ...]
-    checks: dict[int, tuple[Expectation, ...]]
+    checks: dict[int, Check]
 
 
 def read(code: str, first_line: int, path: Path) -> ast.Module:
@@ -70,13 +84,18 @@ def program(code: str, first_line: int, path: Path, shown_as: str) -> Program:
     """
     tree = read(code, first_line, path)
     attached = attach(tree, code, first_line, path)
-    checks: dict[int, tuple[Expectation, ...]] = {}
+    checks: dict[int, Check] = {}
     statements = []
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     for node in tree.body:
         at_top, names = awaits(node), _names(node)
-        body = _instrumented([node], attached, checks)
+        if _is_future(node):  # holds for the rest of the block
+            flags |= _future_flags(node)
+            body: list[ast.stmt] = [node]
+        else:
+            body = _instrumented([node], attached, checks)
         module = ast.fix_missing_locations(ast.Module(body, type_ignores=[]))
-        compiled = compile(module, shown_as, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        compiled = compile(module, shown_as, "exec", flags, dont_inherit=True)
         statements.append(Statement(compiled, node.lineno, node.end_lineno or node.lineno, at_top, names))
     return Program(tuple(statements), checks)
 
@@ -91,9 +110,9 @@ def module(source: str, filename: str) -> CodeType:
     return compile(ast.fix_missing_locations(tree), filename, "exec", dont_inherit=True)
 
 
-def statement_lines(tree: ast.Module) -> set[int]:
-    """Lines of the statements that a page promises to run: all but `...`, docstrings and what only a type checker reads."""
-    return {node.lineno for node in _must_run(tree.body)}
+def statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """The statements that a page promises to run: all but `...`, docstrings and what only a type checker reads."""
+    yield from _must_run(tree.body)
 
 
 def enclosing(tree: ast.Module, line: int) -> tuple[int, int]:
@@ -144,7 +163,7 @@ def attach(tree: ast.Module, code: str, first_line: int, path: Path) -> dict[int
 
 
 def _instrumented(
-    body: Sequence[ast.stmt], attached: dict[int, list[Expectation]], checks: dict[int, tuple[Expectation, ...]]
+    body: Sequence[ast.stmt], attached: dict[int, list[Expectation]], checks: dict[int, Check]
 ) -> list[ast.stmt]:
     new: list[ast.stmt] = []
     for node in body:
@@ -155,7 +174,7 @@ def _instrumented(
     return new
 
 
-def _descend(node: ast.AST, attached: dict[int, list[Expectation]], checks: dict[int, tuple[Expectation, ...]]) -> None:
+def _descend(node: ast.AST, attached: dict[int, list[Expectation]], checks: dict[int, Check]) -> None:
     for name, value in ast.iter_fields(node):
         if not isinstance(value, list) or not value:
             continue
@@ -166,13 +185,13 @@ def _descend(node: ast.AST, attached: dict[int, list[Expectation]], checks: dict
                 _descend(child, attached, checks)
 
 
-def _checked(node: ast.stmt, expected: list[Expectation], checks: dict[int, tuple[Expectation, ...]]) -> list[ast.stmt]:
+def _checked(node: ast.stmt, expected: list[Expectation], checks: dict[int, Check]) -> list[ast.stmt]:
     def number(kind: str) -> ast.Constant | None:
         group = tuple(one for one in expected if one.kind == kind)
         if not group:
             return None
-        checks[len(checks)] = group
-        return ast.Constant(len(checks) - 1)
+        checks[group[0].line] = Check(node.lineno, group)
+        return ast.Constant(group[0].line)
 
     new: list[ast.stmt] = [node]
     if value := number("value"):
@@ -206,7 +225,7 @@ def _must_run(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
         if _is_ellipsis(node) or _is_docstring(node) or _is_future(node):
             continue
         yield node
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        if isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}:
             yield from _must_run(node.orelse)
             continue
         for child in _bodies(node):
@@ -235,5 +254,12 @@ def _is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _is_future(node: ast.stmt) -> bool:
+def _is_future(node: ast.stmt) -> TypeGuard[ast.ImportFrom]:
     return isinstance(node, ast.ImportFrom) and node.module == "__future__"
+
+
+def _future_flags(node: ast.ImportFrom) -> int:
+    flags = 0
+    for alias in node.names:
+        flags |= getattr(__future__, alias.name).compiler_flag
+    return flags

@@ -156,8 +156,11 @@ def parse(path: Path) -> Page:
             continue
         if token.type == "inline":
             last_was_fence = False
-            mark = next((sign for sign in "❌✅" if token.content.startswith(sign)), "")
+            mark = next((sign for sign in "❌✅" if token.content.lstrip("*_ ").startswith(sign)), "")
             opening = tokens[number - 1]
+            introduces = number + 2 < len(tokens) and tokens[number + 2].type == "fence"
+            if introduces and not mark and ("❌" in token.content or "✅" in token.content):
+                raise PageError(path, line, "start the paragraph with its ❌ or ✅, so that the block below carries it")
             if opening.type == "heading_open":
                 level = int(opening.tag[1])
                 headings.append((level, token.content, line))
@@ -165,9 +168,11 @@ def parse(path: Path) -> Page:
                     title = token.content
                 if level == 2:
                     sections.append((token.content, line, []))
-        elif token.type in {"hr", "html_block", "table_open"}:
+        elif token.type in {"hr", "html_block", "table_close"}:
             last_was_fence, mark = False, ""
-    if fences != (counted := _count_fences(text)):
+            if "<pre" in token.content or "<code" in token.content:
+                raise PageError(path, line, "code in HTML is not run; use a fence with a language")
+    if fences != (counted := _count_fences(text, path)):
         raise PageError(
             path, 1, f"{counted} fences are written and {fences} are read: one is inside another element, or not closed"
         )
@@ -187,16 +192,22 @@ def _without_front_matter(text: str) -> str:
     return text
 
 
-def _count_fences(text: str) -> int:
-    """Count fences without the markdown parser, so that the two can be compared."""
-    count, closing = 0, ""
-    for line in text.splitlines():
+def _count_fences(text: str, path: Path) -> int:
+    """Count fences without the markdown parser, so that the two can be compared.
+
+    Raises:
+        PageError: The last one is not closed.
+    """
+    count, closing, opened = 0, "", 0
+    for number, line in enumerate(text.splitlines(), 1):
         match = _FENCE.match(line)
         if closing:
             if match and match["fence"].startswith(closing) and not match["info"].strip():
                 closing = ""
         elif match:
-            count, closing = count + 1, match["fence"]
+            count, closing, opened = count + 1, match["fence"], number
+    if closing:
+        raise PageError(path, opened, "the fence is not closed")
     return count
 
 
@@ -240,8 +251,12 @@ def _block(path: Path, line: int, token: Token, group: int, mark: str) -> Block:
         raise wrong("exit=N is the exit code of a bash block")
     if "partial" in given and language != "python":
         raise wrong("partial goes with python blocks")
-    if "queries" in given and (language not in PROGRAMS or file):
-        raise wrong("queries=N goes with blocks that are run: python, bash, sql or http without a title")
+    if "queries" in given and (language not in PROGRAMS - {"bash"} or file):
+        raise wrong("queries=N goes with python, sql or http without a title: the statements of a command are not seen")
+    if file.startswith("assets/") and ("norun" in given or "partial" in given):
+        raise wrong("a quoted excerpt is compared with its asset: norun and partial do not go with it")
+    if "hl_lines" in given:
+        _check_highlight(given["hl_lines"], token.content, wrong)
     return Block(
         line=line,
         language=language,
@@ -264,6 +279,15 @@ def _databases(text: str, wrong: Callable[[str], PageError]) -> tuple[Database, 
         if name not in DATABASES:
             raise wrong(f"unknown database {name!r}; one of {', '.join(DATABASES)}")
     return tuple(database for database in DATABASES if database in names)
+
+
+def _check_highlight(text: str, code: str, wrong: Callable[[str], PageError]) -> None:
+    for part in text.split():
+        first, _, last = part.partition("-")
+        if not (first.isdecimal() and (last or first).isdecimal()):
+            raise wrong(f'hl_lines={text!r}: write hl_lines="2 5-7"')
+        if not 1 <= int(first) <= int(last or first) <= len(code.splitlines()):
+            raise wrong(f"hl_lines={text!r}: the block has {len(code.splitlines())} lines")
 
 
 def _queries(text: str, wrong: Callable[[str], PageError]) -> dict[str, int]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import gc
-import io
 import logging
+import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
+from pathlib import Path
+from types import MappingProxyType, TracebackType
 from typing import Any, TextIO
 
 from sqlalchemy import Engine, event
 
 from verify import expectations, noise
 from verify.expectations import Expectation
+from verify.instrument import Check
 from verify.pages import Database
 
 _NOT_COUNTED = re.compile(r"\s*(PRAGMA|SET|BEGIN|START TRANSACTION|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)\b", re.IGNORECASE)
@@ -56,6 +58,26 @@ class Surprise:
         return f"unannounced {self.kind}: {self.category + ': ' if self.category else ''}{self.text}"
 
 
+class Captured:
+    """A standard stream of this process and of those that it starts, in a file.
+
+    Args:
+        number: 1 or 2.
+    """
+
+    def __init__(self, number: int, path: Path) -> None:
+        target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(target, number)
+        os.close(target)
+        self.stream = open(number, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        self._written = open(path, encoding="utf-8", errors="replace")  # noqa: SIM115
+
+    def take(self) -> str:
+        """What was written since the last look."""
+        self.stream.flush()
+        return self._written.read()
+
+
 class Probe:
     """One per process; the instrumented code finds it in builtins."""
 
@@ -71,13 +93,18 @@ class Probe:
         self.failures: list[CheckError] = []
         self.surprises: list[Surprise] = []
         self.sources: frozenset[str] = frozenset()  # file names whose lines are lines of the page
-        self._checks: dict[int, tuple[Expectation, ...]] = {}
-        self._stdout, self._stderr = io.StringIO(), io.StringIO()
+        self._checks: dict[int, Check] = {}
+        self._compared: set[int] = set()
         self._warned: list[Warning] = []
 
-    def install(self) -> None:
-        """Take over stdout, stderr, warnings, logs, unraisable errors and SQL events of this process."""
-        sys.stdout, sys.stderr = self._stdout, self._stderr
+    def install(self, folder: Path) -> None:
+        """Take over stdout, stderr, warnings, logs, unraisable errors and SQL events of this process.
+
+        Args:
+            folder: Where the output is kept.
+        """
+        self._stdout, self._stderr = Captured(1, folder / "stdout"), Captured(2, folder / "stderr")
+        sys.stdout, sys.stderr = self._stdout.stream, self._stderr.stream
         warnings.resetwarnings()
         warnings.simplefilter("always")
         warnings.showwarning = self._on_warning
@@ -87,9 +114,9 @@ class Probe:
         logging.getLogger().addHandler(handler)
         event.listen(Engine, "before_cursor_execute", self._on_statement)
 
-    def begin(self, checks: dict[int, tuple[Expectation, ...]]) -> None:
-        """Start a block."""
-        self._checks = checks
+    def begin(self, checks: Mapping[int, Check] = MappingProxyType({})) -> None:
+        """Start a block; functions of the blocks before it keep their checks."""
+        self._checks.update(checks)
         self.statements, self.failures, self.surprises, self.raises = [], [], [], []
         self.proofs = 0
 
@@ -98,9 +125,7 @@ class Probe:
         gc.collect()
         if text := self.take_output():
             self.surprises.append(Surprise("output", "", text.rstrip()))
-        if text := self._stderr.getvalue():
-            self._stderr.seek(0)
-            self._stderr.truncate()
+        if text := self._stderr.take():
             self.surprises.append(Surprise("stderr", "", text.rstrip()))
         self.surprises += [Surprise("warning", type(one).__name__, str(one)) for one in self._warned]
         self._warned = []
@@ -108,12 +133,18 @@ class Probe:
             one for one in self.surprises if not noise.is_known(self.database, one.kind, one.category, one.text)
         ]
 
+    def never_compared(self) -> list[Expectation]:
+        """Expectations whose statement ran, and left before it could be judged: by `return`, or by an error that was caught."""
+        return [
+            one
+            for number, check in self._checks.items()
+            if check.statement in self.hits and number not in self._compared
+            for one in self._expected(number)[:1]
+        ]
+
     def take_output(self) -> str:
         """What was printed since the last look."""
-        text = self._stdout.getvalue()
-        self._stdout.seek(0)
-        self._stdout.truncate()
-        return text
+        return self._stdout.take()
 
     @contextmanager
     def unseen(self) -> Iterator[None]:
@@ -132,7 +163,7 @@ class Probe:
 
     def value(self, number: int, value: Any) -> Any:
         """Check the value of an expression; where it is None, what was printed."""
-        expected = self._expected(number)
+        expected = self._compare(number)
         if value is None and not (len(expected) == 1 and expected[0].text == "None"):
             self.output(number)
             return None
@@ -147,7 +178,7 @@ class Probe:
 
     def output(self, number: int) -> None:
         """Check what was printed since the last check."""
-        expected, text = self._expected(number), self.take_output()
+        expected, text = self._compare(number), self.take_output()
         if not expected:
             if text:
                 self._nothing_said(number, text)
@@ -161,15 +192,15 @@ class Probe:
 
     def raised(self, number: int, error: BaseException) -> None:
         """Check an error; one that is not the announced one goes on."""
-        expected = self._expected(number)
+        expected = self._compare(number)
         if isinstance(error, (CheckError, KeyboardInterrupt, SystemExit)) or not expected:
             raise error
         for one in expected:
             if not expectations.matches_error(one, error):
                 chain = " <- ".join(f"{type(e).__name__}: {_first_line(e)}" for e in expectations.error_chain(error))
-                raise self._failure(
-                    one.line, f"raises {one.type}{': ' + one.text if one.text else ''}", chain
-                ) from error
+                raise self._failure(one.line, str(one), chain) from error
+        statement = self._checks[number].statement
+        self._compared |= {other for other, check in self._checks.items() if check.statement == statement}
         self.proofs += 1
         self.recover = True
         self.stops |= set(page_lines(error.__traceback__, self.sources))
@@ -178,12 +209,12 @@ class Probe:
 
     def not_raised(self, number: int) -> None:
         """The statement ended without the announced error."""
-        for one in self._expected(number)[:1]:
-            self._fail(one.line, f"raises {one.type}{': ' + one.text if one.text else ''}", "no error")
+        for one in self._compare(number)[:1]:
+            self._fail(one.line, str(one), "no error")
 
     def warned(self, number: int) -> None:
         """Check that the announced warnings came, and take them. A log record counts by the name of its logger."""
-        for one in self._expected(number):
+        for one in self._compare(number):
             gc.collect()
             warned = [
                 w
@@ -197,7 +228,7 @@ class Probe:
             ]
             if not warned and not logged:
                 came = "; ".join([f"{type(w).__name__}: {w}" for w in self._warned] + [str(s) for s in self.surprises])
-                self._fail(one.line, f"warns {one.type}{': ' + one.text if one.text else ''}", came or "no warning")
+                self._fail(one.line, str(one), came or "no warning")
             self.proofs += 1
             self._warned = [w for w in self._warned if w not in warned]
             self.surprises = [s for s in self.surprises if s not in logged]
@@ -242,10 +273,14 @@ class Probe:
     # ---- details ---------------------------------------------------------------------------
 
     def _expected(self, number: int) -> list[Expectation]:
-        return expectations.on(self.database, self._checks[number])
+        return expectations.on(self.database, self._checks[number].expected)
+
+    def _compare(self, number: int) -> list[Expectation]:
+        self._compared.add(number)
+        return self._expected(number)
 
     def _nothing_said(self, number: int, got: str) -> None:
-        self._fail(self._checks[number][0].line, f"the page says nothing for {self.database}", got)
+        self._fail(self._checks[number].expected[0].line, f"the page says nothing for {self.database}", got)
 
     def _failure(self, line: int, expected: str, got: str) -> CheckError:
         failure = CheckError(line, expected, got)

@@ -72,7 +72,7 @@ def run(job: Job, send: Callable[[Message], None], receive: Callable[[], int]) -
     if not any(step.block.title.startswith("app/") for step in program.steps):
         sys.path.append(str(SERVICE))  # the reader has copied the template
     probe = Probe(job.database)
-    probe.install()
+    probe.install(job.home)
     tracing.mark_imports(probe)
     asyncio.run(_limited(Running(program, job, probe, began, receive, send), stacks))
     faulthandler.cancel_dump_traceback_later()
@@ -154,8 +154,10 @@ class Running:
             send(result)
             failed = block.line if result.outcome != "passed" else 0
         problem = await self._close()
-        if problem and not failed and not restart and not self.job.trial:
-            send(Result(0, "failed", problem))
+        if not failed and not self.job.trial:
+            self._send_what_was_never_compared()
+            if problem:
+                send(Result(0, "failed", problem))
         hits = frozenset(self.probe.hits | tracing.child_hits())
         send(Done(hits, frozenset(self.probe.stops), self.began, self.database_seconds))
         if restart:
@@ -169,7 +171,7 @@ class Running:
             if block.kind == "file":
                 self._write(step)
                 return Result(block.line, "passed", seconds=time.perf_counter() - started)
-            probe.begin({})
+            probe.begin()
             if block.language == "python":
                 await self._python(block)
             else:
@@ -192,8 +194,8 @@ class Running:
                 message = f"{self.program.page}:{probe.failures[0].line}:\n{probe.failures[0]}\n{message}"
             del error
             await self._settle()
-        if not message and probe.surprises:
-            message = "\n".join(f"{self.program.page}:{block.line}: {one}" for one in probe.surprises)
+        said = [f"{self.program.page}:{block.line}: {one}" for one in probe.surprises]
+        message = "\n".join([message, *said] if message else said)
         return Result(
             block.line,
             "failed" if message else "passed",
@@ -203,6 +205,15 @@ class Running:
             tuple(probe.statements),
             tuple(probe.raises),
         )
+
+    def _send_what_was_never_compared(self) -> None:
+        for one in self.probe.never_compared():
+            block = next(s.block for s in self.program.steps if s.block.line <= one.line <= s.block.end_line)
+            reason = "its statement ran, and was left by `return` or by a caught error before it could be compared"
+            message = (
+                f"{self.program.page}:{one.line}: {self._line(one.line)}\nthe expectation was never judged: {reason}"
+            )
+            self.send(Result(block.line, "failed", message))
 
     def _write(self, step: Step) -> None:
         target = self.job.work / step.block.title
@@ -334,26 +345,37 @@ class Running:
         Returns:
             What the section left behind that the page does not announce.
         """
-        self.probe.begin({})
+        self.probe.begin()
         await self.server.stop()
         await shell.stop(self.background)
         self.probe.counting = False
         await self.session.close()
-        used = self.engine.pool.checkedout() if hasattr(self.engine.pool, "checkedout") else 0
-        for name, value in list(self.module.__dict__.items()):
-            if isinstance(value, AsyncEngine):
-                await value.dispose()
-            elif isinstance(value, AsyncSession) and name != "session":
-                await value.close()
-        await self.engine.dispose()
-        self.module.__dict__.clear()
+        left = await self._release()
         await self._settle()
         running = [task for task in asyncio.all_tasks() if task is not asyncio.current_task() and not task.done()]
-        left = [str(one) for one in self.probe.surprises]
+        left += [str(one) for one in self.probe.surprises]
         left += [f"a task still runs: {task.get_coro()}" for task in running]
-        if used:
-            left.append(f"{used} connections of `engine` are still checked out")
         return "\n".join(f"{self.program.page}:{self.program.line}: at the end of the section: {one}" for one in left)
+
+    async def _release(self) -> list[str]:
+        """Close the sessions and engines of the section, and forget its names.
+
+        Returns:
+            The engines whose connections are still in use.
+        """
+        names = self.module.__dict__
+        for value in list(names.values()):
+            if isinstance(value, AsyncSession):
+                await value.close()
+        engines = {id(one): (name, one) for name, one in names.items() if isinstance(one, AsyncEngine)}
+        engines[id(self.engine)] = ("engine", self.engine)
+        left = []
+        for name, one in engines.values():
+            if used := getattr(one.pool, "checkedout", int)():
+                left.append(f"{used} connections of `{name}` are still checked out")
+            await one.dispose()
+        names.clear()
+        return left
 
     # ---- norun ------------------------------------------------------------------------------
 
@@ -364,6 +386,8 @@ class Running:
         _cut_network()
         try:
             await self._python(block)
+        except CheckError:
+            pass  # it ran, and what it claims is wrong
         except BaseException:
             return Result(block.line, "passed", proofs=1)
         message = f"{self.program.page}:{block.line}: norun={block.norun!r}, but the block runs: remove norun"

@@ -34,7 +34,7 @@ class AppServer:
         await self.stop()
         config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="on", ws="none", http="h11")
         self._server, self.app = uvicorn.Server(config), app
-        self._serving = asyncio.create_task(self._server.serve())
+        self._serving = asyncio.create_task(_run(self._server))
         while not self._server.started and not self._serving.done():  # noqa: ASYNC110  # uvicorn has no event for it
             await asyncio.sleep(0.005)
         if self._serving.done():
@@ -51,3 +51,10 @@ class AppServer:
             self._server.should_exit = True
             await self._serving
         self.client = self._server = self._serving = None
+
+
+async def _run(server: uvicorn.Server) -> None:
+    try:
+        await server.serve()
+    except SystemExit:  # how uvicorn says that the lifespan failed; the log says why
+        return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shlex
 import signal
 import sys
@@ -126,6 +127,9 @@ async def stop(background: list[asyncio.subprocess.Process]) -> None:
 
 
 def _command(text: str, line: int, path: Path) -> Command:
+    outside = re.sub(r"'[^']*'", "", text)  # of single quotes
+    if found := re.search(r"[$`]|\*(?=[^\"]*(?:\"[^\"]*\"[^\"]*)*$)|(?:^| )#.*", outside):
+        raise PageError(path, line, f"{found[0]!r}: a shell would change it; write the words as the command gets them")
     try:
         lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True

@@ -48,6 +48,8 @@ def parse(block: Block, path: Path) -> list[Query]:
                     raise PageError(path, number, "the expectation belongs to no statement: none ends above it")
                 queries[-1].expected.append(expectation)
             continue
+        if "-- =>" in line or "-- raises" in line:
+            raise PageError(path, number, "write the expectation on a line of its own, below the statement")
         if stripped:
             first = first if pending else number
             pending = f"{pending}\n{line}" if pending else line
@@ -81,12 +83,15 @@ async def run(queries: list[Query], engine: AsyncEngine, database: Database, out
                 if result.returns_rows:
                     rows = [str(tuple(row)) for row in result]
         except Exception as error:
-            if not raises or not expectations.matches_error(raises[0], error):
+            if not raises:
                 raise
+            if not expectations.matches_error(raises[0], error):
+                chain = " <- ".join(f"{type(one).__name__}: {one}" for one in expectations.error_chain(error))
+                raise CheckError(raises[0].line, str(raises[0]), chain) from error
             proofs += 1
             continue
         if raises:
-            raise CheckError(raises[0].line, f"raises {raises[0].type}", "no error")
+            raise CheckError(raises[0].line, str(raises[0]), "no error")
         if not expected:
             output.write("".join(f"{row}\n" for row in rows))
             continue

@@ -75,7 +75,10 @@ def check_excerpt(page: Page, block: Block, root: Path = ROOT) -> None:
     """
     asset = _asset(page, block, root)
     position = 0
-    for line, chunk in _chunks(block):
+    chunks = _chunks(block)
+    if not chunks:
+        raise PageError(page.path, block.line, f"nothing of {block.title} is quoted")
+    for line, chunk in chunks:
         found = _find(chunk, asset, position)
         if found is None:
             raise PageError(
