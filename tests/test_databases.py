@@ -237,6 +237,8 @@ def test_a_given_url_wins_and_its_databases_carry_its_name(
     assert given.origin == variable
     assert given.version == running.version
     assert given.database_url("gw0").endswith("/given_test_gw0")
+    attached = databases.attach(given.backend, given.url, given.version, given.origin)
+    assert attached.database_url("gw0") == given.database_url("gw0")
     given.stop()
     assert asyncio.run(scalar(url, text("SELECT 1"))) == 1
     databases.drop_database(running, "given_test")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import json
 import os
+import runpy
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 import urllib.request
 from pathlib import Path
@@ -24,10 +26,10 @@ DEV = ROOT / "scripts" / "dev.py"
 
 
 def run(
-    *arguments: str, code: Path = DEV, python: str = sys.executable, cwd: Path | None = None, **environment: str
+    dev: Path, *arguments: str, python: str = sys.executable, cwd: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [python, str(code), *arguments],
+        [python, str(dev), *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -44,38 +46,50 @@ def free_port() -> int:
         return port
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A copy of the files of the repository, without an environment."""
-    target = tmp_path / "clone"
-    files = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+def copy_repository(target: Path) -> None:
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True)
     for name in files.stdout.splitlines():
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
-    return target
 
 
-def test_the_demo_answers_right_twice() -> None:
-    first = run("demo", "--check")
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the files of the repository, without an environment."""
+    copy_repository(tmp_path / "clone")
+    return tmp_path / "clone"
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """dev.py of a copy whose environment borrows the packages of the running one, which is not touched."""
+    clone = tmp_path_factory.mktemp("installed") / "clone"
+    copy_repository(clone)
+    base = getattr(sys, "_base_executable", sys.executable)
+    subprocess.run([base, "-m", "venv", "--without-pip", str(clone / ".venv")], check=True)
+    packages = sysconfig.get_path("purelib", vars={"base": str(clone / ".venv")})
+    Path(packages, "borrowed.pth").write_text(f"{clone / 'scripts'}\n{sysconfig.get_path('purelib')}\n")
+    file = clone / "scripts" / "dev.py"
+    runpy.run_path(str(file))["write_stamp"](runpy.run_path(str(file))["fingerprint"](), {"test"})
+    return file
+
+
+def test_the_demo_answers_right_twice(dev: Path) -> None:
+    first = run(dev, "demo", "--check")
     assert first.returncode == 0, first.stderr
     assert "All answers are right." in first.stdout
-    second = run("demo", "--check")
+    second = run(dev, "demo", "--check")
     assert second.returncode == 0, second.stderr
     assert "Reused build/demo" in second.stdout
     assert "found 3 heroes" in second.stdout
 
 
-def test_the_demo_serves_until_ctrl_c() -> None:
+def test_the_demo_serves_until_ctrl_c(dev: Path) -> None:
     port = free_port()
     serving = subprocess.Popen(
-        [sys.executable, str(DEV), "demo", "--port", str(port)],
+        [sys.executable, str(dev), "demo", "--port", str(port)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -101,10 +115,10 @@ def test_the_demo_serves_until_ctrl_c() -> None:
         pass
 
 
-def test_a_killed_demo_leaves_no_server() -> None:
+def test_a_killed_demo_leaves_no_server(dev: Path) -> None:
     port = free_port()
     serving = subprocess.Popen(
-        [sys.executable, str(DEV), "demo", "--port", str(port)],
+        [sys.executable, str(dev), "demo", "--port", str(port)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -118,18 +132,18 @@ def test_a_killed_demo_leaves_no_server() -> None:
         pass
 
 
-def test_the_file_of_a_given_sqlite_url_is_found_from_the_folder_of_the_call(tmp_path: Path) -> None:
-    done = run("demo", "--check", "--database", "sqlite:///mine.db", cwd=tmp_path)
+def test_the_file_of_a_given_sqlite_url_is_found_from_the_folder_of_the_call(dev: Path, tmp_path: Path) -> None:
+    done = run(dev, "demo", "--check", "--database", "sqlite:///mine.db", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "mine.db").stat().st_size > 0
 
 
-def test_a_taken_port_is_an_error_that_names_a_free_one() -> None:
+def test_a_taken_port_is_an_error_that_names_a_free_one(dev: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
-        done = run("demo", "--port", str(port))
+        done = run(dev, "demo", "--port", str(port))
     assert done.returncode == demo.PORT_TAKEN
     assert len(done.stderr.splitlines()) == 1
     assert f"port {port} is taken" in done.stderr
@@ -139,7 +153,7 @@ def test_a_taken_port_is_an_error_that_names_a_free_one() -> None:
 
 
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"])
-def test_the_demo_runs_on_a_given_database_and_refuses_a_used_one(suite: Suite, database: str) -> None:
+def test_the_demo_runs_on_a_given_database_and_refuses_a_used_one(dev: Path, suite: Suite, database: str) -> None:
     import asyncio
 
     from sqlalchemy import text
@@ -148,7 +162,7 @@ def test_the_demo_runs_on_a_given_database_and_refuses_a_used_one(suite: Suite, 
     server = suite.server("postgresql" if database == "postgresql" else "mariadb")
     url = server.database_url("demo_test")
     asyncio.run(databases.make_empty(url))
-    done = run("demo", "--check", "--database", url)
+    done = run(dev, "demo", "--check", "--database", url)
     assert done.returncode == 0, done.stderr
 
     async def add_table() -> None:
@@ -158,7 +172,7 @@ def test_the_demo_runs_on_a_given_database_and_refuses_a_used_one(suite: Suite, 
         await engine.dispose()
 
     asyncio.run(add_table())
-    refused = run("demo", "--check", "--database", url)
+    refused = run(dev, "demo", "--check", "--database", url)
     assert refused.returncode == demo.UNUSABLE
     assert "precious" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
@@ -179,8 +193,8 @@ def test_the_demo_runs_on_a_given_database_and_refuses_a_used_one(suite: Suite, 
         (["test", "nosuch.md"], 4, "nosuch.md"),
     ],
 )
-def test_a_wrong_call_says_what_is_wrong(arguments: list[str], code: int, text: str) -> None:
-    done = run(*arguments)
+def test_a_wrong_call_says_what_is_wrong(dev: Path, arguments: list[str], code: int, text: str) -> None:
+    done = run(dev, *arguments)
     assert done.returncode == code, done.stderr
     assert text in done.stderr
     assert len(done.stderr.splitlines()) == 1 or arguments[0] == "test"  # pytest speaks for itself
@@ -188,9 +202,9 @@ def test_a_wrong_call_says_what_is_wrong(arguments: list[str], code: int, text: 
     assert "secret" not in done.stderr
 
 
-def test_help_is_there() -> None:
+def test_help_is_there(dev: Path) -> None:
     for arguments in (["--help"], ["demo", "--help"]):
-        done = run(*arguments)
+        done = run(dev, *arguments)
         assert done.returncode == 0
         assert "usage:" in done.stdout
 
@@ -201,7 +215,7 @@ def test_an_environment_is_made_once_and_only_when_it_must(checkout: Path) -> No
     python = getattr(sys, "_base_executable", sys.executable)
 
     def start(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return run("demo", *arguments, code=dev, python=python, PATH=str(checkout))
+        return run(dev, "demo", *arguments, python=python, PATH=str(checkout))
 
     first = start("--check")
     assert first.returncode == 0, first.stderr
@@ -222,7 +236,7 @@ def test_an_environment_is_made_once_and_only_when_it_must(checkout: Path) -> No
 def test_a_failed_installation_leaves_nothing_that_counts_as_done(checkout: Path) -> None:
     with open(checkout / "constraints.txt", "a") as file:
         file.write("sqlmodel==0.0.1\n")
-    done = run("demo", "--help", code=checkout / "scripts" / "dev.py")
+    done = run(checkout / "scripts" / "dev.py", "demo", "--help")
     assert done.returncode == 3
     assert "failed with exit code" in done.stderr.splitlines()[-1]
     assert not (checkout / ".venv" / "async-sqlmodel.json").exists()
@@ -245,7 +259,7 @@ def test_an_interrupted_installation_is_begun_anew(checkout: Path) -> None:
     assert "unfinished" in stamp.read_text()
     half_made = checkout / ".venv" / "half-made"
     half_made.touch()
-    again = run("demo", "--help", code=dev)
+    again = run(dev, "demo", "--help")
     assert again.returncode == 0, again.stderr
     assert not half_made.exists()
 
@@ -255,7 +269,7 @@ def test_a_folder_that_is_no_environment_is_replaced(checkout: Path) -> None:
     broken = checkout / ".venv" / "bin"
     broken.mkdir(parents=True)
     (broken / "python").symlink_to(getattr(sys, "_base_executable", sys.executable))
-    done = run("demo", "--help", code=checkout / "scripts" / "dev.py")
+    done = run(checkout / "scripts" / "dev.py", "demo", "--help")
     assert done.returncode == 0, done.stderr
     assert (checkout / ".venv" / "pyvenv.cfg").exists()
 
@@ -297,8 +311,8 @@ def test_dev_needs_nothing_but_the_standard_library() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_warm_start_is_short() -> None:
+def test_a_warm_start_is_short(dev: Path) -> None:
     """Not a benchmark: only a new installation would take this long."""
     started = time.monotonic()
-    assert run("demo", "--help").returncode == 0
+    assert run(dev, "demo", "--help").returncode == 0
     assert time.monotonic() - started < 10

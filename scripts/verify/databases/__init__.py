@@ -54,7 +54,8 @@ def start(database: Database, *, binaries: str = "wheel", driver: str = "asyncmy
 
 def attach(backend: Database, url: str, version: str, origin: str) -> Server:
     """A server that another process started, and ends."""
-    return Server(backend, url, version, origin)
+    given = any(origin in variables for variables in GIVEN.values())
+    return Server(backend, url, version, origin, given=given)
 
 
 def drop_database(server: Server, name: str) -> None:
@@ -76,7 +77,7 @@ def _given(database: Database, variable: str, text: str, driver: str) -> Server:
         raise Unavailable(f"{variable} names a {url.get_backend_name()} database", remedy)
     if "test" not in (url.database or ""):
         raise Unavailable(
-            f"{variable} names the database {url.database!r}, which is emptied by the tests",
+            f"{variable} names the database {url.database!r}; the tests make and drop databases beside it",
             f"{remedy}; its name must contain 'test'",
         )
     if database == "postgresql":
