@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from verify import databases
 from verify.databases import Server
 from verify.plugin import Suite
 from verify.report import Record
@@ -20,7 +25,7 @@ PAGES = Path(__file__).parent / "pages"
 ROOT = PAGES.parents[1]
 BAD = sorted((PAGES / "bad").glob("*.md"))
 SETTINGS = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT))
-SECONDS = "4"  # for a section: long enough to start, short enough to hang
+XDIST = (PAGES / "good" / "basics.md", PAGES / "bad" / "queries-differ-on-one-database.md")
 _FAILS = re.compile(r"<!-- fails: (?P<item>\w+)(?: \[(?P<where>[\w,]+)\])? (?P<line>\d+): (?P<text>.*?) -->")
 
 
@@ -33,16 +38,21 @@ class Run:
     records: list[Record]
 
 
-def run_pytest(suite: Suite, report: Path, *arguments: str | Path) -> Run:
-    """Run pytest on the servers of this run."""
-    environment = {**os.environ, "VERIFY_SECONDS": SECONDS}
+def given_servers(suite: Suite) -> dict[str, str]:
+    """The environment in which an inner run uses the servers of this one."""
+    environment = dict(os.environ)
     for database, variable in (("postgresql", "TEST_POSTGRES_URL"), ("mariadb", "TEST_MARIADB_URL")):
         found = suite.servers[database]  # type: ignore[index]
         if isinstance(found, Server):
             environment[variable] = found.database_url("inner_test")
+    return environment
+
+
+def run_pytest(suite: Suite, report: Path, *arguments: str | Path, **environment: str) -> Run:
+    """Run pytest on the servers of this run."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SETTINGS, f"--report-file={report}", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, check=False, env=environment,
+        cwd=ROOT, capture_output=True, text=True, check=False, env=given_servers(suite) | environment,
     )  # fmt: skip
     records = [Record(**one) for one in json.loads(report.read_text())["records"]] if report.exists() else []
     return Run(done.returncode, done.stdout + done.stderr, records)
@@ -51,26 +61,36 @@ def run_pytest(suite: Suite, report: Path, *arguments: str | Path) -> Run:
 @pytest.fixture(scope="module")
 def prepared(suite: Suite) -> None:
     """The databases that the inner runs are given must exist."""
-    import asyncio
-
-    from verify import databases
-
     for found in suite.servers.values():
         if isinstance(found, Server):
             asyncio.run(databases.make_empty(found.database_url("inner_test")))
 
 
 @pytest.fixture(scope="module")
-def bad(suite: Suite, prepared: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """All bad pages, in one run."""
-    report = tmp_path_factory.mktemp("bad") / "report.json"
-    return run_pytest(suite, report, "--continue-on-collection-errors", PAGES / "bad")
+def runs(suite: Suite, prepared: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Run]]]:
+    """The pages, in runs at the same time: the good ones, the bad ones, those that never end, and two under xdist."""
+    folder = tmp_path_factory.mktemp("runs")
+    hanging = [page for page in BAD if page.stem.startswith("section-that-")]
+    others = [page for page in BAD if page not in hanging]
+    collect = "--continue-on-collection-errors"
+    with ThreadPoolExecutor(4) as pool:
+        yield {
+            "xdist": pool.submit(run_pytest, suite, folder / "xdist.json", "-n2", "--dist=loadfile", *XDIST),
+            "good": pool.submit(run_pytest, suite, folder / "good.json", PAGES / "good"),
+            "bad": pool.submit(run_pytest, suite, folder / "bad.json", collect, *others),
+            "hanging": pool.submit(run_pytest, suite, folder / "hanging.json", *hanging, VERIFY_SECONDS="2"),
+        }
 
 
 @pytest.fixture(scope="module")
-def good(suite: Suite, prepared: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """All good pages, in one run."""
-    return run_pytest(suite, tmp_path_factory.mktemp("good") / "report.json", PAGES / "good")
+def good(runs: dict[str, Future[Run]]) -> Run:
+    return runs["good"].result()
+
+
+@pytest.fixture(scope="module")
+def bad(runs: dict[str, Future[Run]]) -> Run:
+    done = [runs["bad"].result(), runs["hanging"].result()]
+    return Run(max(run.code for run in done), done[0].output + done[1].output, done[0].records + done[1].records)
 
 
 def name_of(record: Record) -> tuple[str, str]:
@@ -153,43 +173,32 @@ def test_a_missing_page_is_a_usage_error(suite: Suite, prepared: None, tmp_path:
     assert "nosuch.md" in run.output
 
 
-def test_a_missing_database_is_a_seen_skip_at_home_and_a_failure_in_ci(tmp_path: Path) -> None:
+def test_a_missing_database_is_a_seen_skip_at_home_and_a_failure_in_ci(
+    suite: Suite, prepared: None, tmp_path: Path
+) -> None:
     page = tmp_path / "mine.md"
     page.write_text("# Mine\n\n```python\n1 + 1  # => 2\n```\n")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        *SETTINGS,
-        f"--report-file={tmp_path / 'r.json'}",
-        str(page),
-    ]
-    environment = {**os.environ, "TEST_MARIADB_URL": "mariadb://u@127.0.0.1:1/app_test"}
-    home = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
-    assert home.returncode == 0, home.stdout
-    assert "mariadb: NOT RUN: TEST_MARIADB_URL cannot be reached" in home.stdout
-    assert re.search(r"\d+ passed, 1 skipped", home.stdout)
-    assert "(1 not verified)" in home.stdout
-    ci = subprocess.run(
-        [*command, "--require-all"], cwd=ROOT, capture_output=True, text=True, check=False, env=environment
-    )
-    assert ci.returncode == 1
-    assert "mariadb could not be started" in ci.stdout
+    away = {"TEST_MARIADB_URL": "mariadb://u@127.0.0.1:1/app_test"}
+    home = run_pytest(suite, tmp_path / "home.json", page, **away)
+    assert home.code == 0, home.output
+    assert "mariadb: NOT RUN: TEST_MARIADB_URL cannot be reached" in home.output
+    assert re.search(r"\d+ passed, 1 skipped", home.output)
+    assert "(1 not verified)" in home.output
+    ci = run_pytest(suite, tmp_path / "ci.json", page, "--require-all", **away)
+    assert ci.code == 1
+    assert "mariadb could not be started" in ci.output
 
 
-def test_xdist_gives_one_table(suite: Suite, prepared: None, tmp_path: Path) -> None:
-    one = run_pytest(suite, tmp_path / "one.json", PAGES / "good" / "basics.md")
-    two = run_pytest(suite, tmp_path / "two.json", "-n2", "--dist=loadfile", PAGES / "good")
-    assert two.code == 0, two.output[-3000:]
-    assert two.output.count("= verified =") == 1
+def test_xdist_gives_the_same_outcomes_and_one_table(runs: dict[str, Future[Run]], good: Run, bad: Run) -> None:
+    run = runs["xdist"].result()
+    names = tuple(page.name for page in XDIST)
+    assert run.code == 1
+    assert run.output.count("= verified =") == 1
 
-    def outcomes(run: Run) -> set[tuple[int, str, str]]:
-        return {(r.line, r.database, r.outcome) for r in run.records if r.page.endswith("basics.md")}
+    def outcomes(records: list[Record]) -> set[tuple[str, int, str, str, str]]:
+        return {(r.page, r.line, r.database, r.outcome, r.message) for r in records if r.page.endswith(names)}
 
-    assert outcomes(one) == outcomes(two)
+    assert outcomes(run.records) == outcomes(good.records + bad.records)
 
 
 def test_an_extracted_section_runs_by_hand(suite: Suite, prepared: None, tmp_path: Path) -> None:
@@ -212,8 +221,6 @@ def test_an_extracted_section_runs_by_hand(suite: Suite, prepared: None, tmp_pat
 
 
 def test_by_hand_a_database_with_tables_is_refused(suite: Suite, prepared: None, tmp_path: Path) -> None:
-    import sqlite3
-
     page = tmp_path / "mine.md"
     page.write_text("# Mine\n\n```python\n1 + 1  # => 2\n```\n")
     extracted = subprocess.run(

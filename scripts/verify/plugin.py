@@ -109,7 +109,7 @@ class Suite:
         """The runner, started at the first call."""
         if self._runner is None:
             slots = 1 if self.worker != "main" else self.config.getoption("--slots")
-            self._names = [f"verify_test_{self.worker}_{slot}" for slot in range(slots)]
+            self._names = [f"verify_test_{os.getpid()}_{slot}" for slot in range(slots)]  # a given server may be shared
             running = {name: one for name, one in self.servers.items() if isinstance(one, Server)}
             self._runner = Runner([
                 {name: one.database_url(slot) for name, one in running.items()} for slot in self._names
@@ -371,13 +371,13 @@ class Reporter:
         """Count an item when its test phase is over."""
         record = dict(report.user_properties).get("verify")
         if record and (report.when == "call" or report.outcome == "skipped"):
-            self.suite.report.add(cast(dict[str, Any], record), report.outcome, report.longreprtext)
+            self.suite.report.add(cast(dict[str, Any], record), report.outcome, str(report.longrepr or ""))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note a page that breaks the grammar."""
         if report.failed and report.nodeid.endswith(".md"):
             record = asdict(page_report.Record(report.nodeid, 0, "", "page"))
-            self.suite.report.add(record, report.outcome, report.longreprtext)
+            self.suite.report.add(record, report.outcome, str(report.longrepr or ""))
 
     def pytest_sessionfinish(self) -> None:
         """Write build/report.json."""
