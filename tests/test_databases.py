@@ -236,7 +236,7 @@ def test_a_given_url_wins_and_its_databases_carry_its_name(
     given = databases.start("postgresql" if database == "postgresql" else "mariadb")
     assert given.origin == variable
     assert given.version == running.version
-    assert given.database_url("gw0").endswith("/given_test_gw0")
+    assert given.database_url("gw0") == f"{url}_gw0"
     attached = databases.attach(given.backend, given.url, given.version, given.origin)
     assert attached.database_url("gw0") == given.database_url("gw0")
     given.stop()
@@ -244,19 +244,19 @@ def test_a_given_url_wins_and_its_databases_carry_its_name(
     databases.drop_database(running, "given_test")
 
 
-def test_a_given_url_may_name_a_socket_in_its_query(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    running = suite.server("postgresql")
-    if not running.folder:
-        pytest.skip("the server is one of the user's: its socket is not known")
-    asyncio.run(databases.make_empty(running.database_url("socket_test")))
-    port = make_url(running.url).port
-    url = f"postgresql://postgres@/socket_test?host={running.folder}&port={port}&sslmode=disable"
-    monkeypatch.setenv("TEST_POSTGRES_URL", url)
-    given = databases.start("postgresql")
-    assert asyncio.run(scalar(given.url, text("SELECT inet_client_addr() IS NULL"))) is True
-    asyncio.run(databases.make_empty(given.database_url("gw0")))
-    databases.drop_database(given, "gw0")
-    databases.drop_database(running, "socket_test")
+def test_a_given_url_may_name_a_socket_in_its_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = postgresql.start("wheel")
+    try:
+        asyncio.run(databases.make_empty(running.database_url("socket_test")))
+        port = make_url(running.url).port
+        url = f"postgresql://postgres@/socket_test?host={running.folder}&port={port}&sslmode=disable"
+        monkeypatch.setenv("TEST_POSTGRES_URL", url)
+        given = databases.start("postgresql")
+        assert asyncio.run(scalar(given.url, text("SELECT inet_client_addr() IS NULL"))) is True
+        asyncio.run(databases.make_empty(given.database_url("gw0")))
+        databases.drop_database(given, "gw0")
+    finally:
+        running.stop()
 
 
 def test_a_server_that_is_not_mariadb_is_taken_for_mysql(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,6 +276,19 @@ def test_a_server_that_is_not_mariadb_is_taken_for_mysql(suite: Suite, monkeypat
         assert asyncio.run(scalar(given.url, text("SELECT 1"))) == 1
     finally:
         server.stop()
+
+
+def test_servers_are_kept_for_a_maintainer_until_ctrl_c(suite: Suite) -> None:
+    suite.server("postgresql")
+    keeping = subprocess.Popen(
+        [sys.executable, "-m", "verify.databases", "postgresql"], stdout=subprocess.PIPE, text=True
+    )
+    with keeping:
+        assert keeping.stdout
+        url = keeping.stdout.readline().split("\t")[0]
+        assert asyncio.run(scalar(url, text("SELECT 1"))) == 1
+        keeping.send_signal(signal.SIGINT)
+        assert keeping.wait(10) == 0
 
 
 def test_a_machine_without_postgresql_gives_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

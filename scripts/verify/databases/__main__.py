@@ -1,8 +1,9 @@
-"""`python -m verify.databases [postgresql|mariadb ...]`: start servers, print their URLs, and keep them until Ctrl-C."""
+"""`python -m verify.databases [postgresql|mariadb ...]`: start servers, print the URL of an empty database on each, and keep them until Ctrl-C."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import signal
 import sys
 import threading
@@ -36,16 +37,19 @@ def main() -> int:
     servers = []
     try:
         for kind in [kind for kind in KINDS if kind in (options.kinds or KINDS)]:
-            servers.append(databases.start(kind, binaries=options.postgres, driver=options.mariadb_driver))
-            print(
-                servers[-1].database_url("test"), f"{servers[-1].version} ({servers[-1].origin})", sep="\t", flush=True
-            )
+            server = databases.start(kind, binaries=options.postgres, driver=options.mariadb_driver)
+            servers.append(server)
+            url = server.database_url("test")
+            asyncio.run(databases.make_empty(url))
+            print(url, f"{server.version} ({server.origin})", sep="\t", flush=True)
         stop.wait()
     except Unavailable as missing:
         print(missing, file=sys.stderr)
         return 1
     finally:
         for server in servers:
+            if server.given:
+                databases.drop_database(server, "test")
             server.stop()
     return 0
 
