@@ -124,7 +124,8 @@ def _write(page: Page, section: Section, folder: Path) -> Program:
     lines = [python.get(number, "") for number in range(1, max(python) + 1)]
     (folder / "section.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
     own = any("create_all" in b.code or (b.language == "bash" and "alembic" in b.code) for b in blocks if not b.norun)
-    seconds = LAB_SECONDS if any(block.lab for block in blocks) else SECONDS
+    starts_pythons = any(block.kind == "program" and block.language == "bash" for block in blocks)
+    seconds = LAB_SECONDS if any(block.lab for block in blocks) else SECONDS * (1 + 2 * starts_pythons)
     program = Program(folder, page.path.resolve(), section.title, section.line, own, seconds, tuple(steps))
     described = {
         "page": str(program.page),
