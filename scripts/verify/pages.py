@@ -253,6 +253,8 @@ def _block(path: Path, line: int, token: Token, group: int, mark: str) -> Block:
         raise wrong("partial goes with python blocks")
     if "queries" in given and (language not in PROGRAMS - {"bash"} or file):
         raise wrong("queries=N goes with python, sql or http without a title: the statements of a command are not seen")
+    if "db" in given and (file.startswith("assets/") or not (file or language in PROGRAMS)):
+        raise wrong("db=... goes with blocks that are run; an output holds where the block above it runs")
     if file.startswith("assets/") and ("norun" in given or "partial" in given):
         raise wrong("a quoted excerpt is compared with its asset: norun and partial do not go with it")
     if "hl_lines" in given:

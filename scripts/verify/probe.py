@@ -96,6 +96,7 @@ class Probe:
         self._checks: dict[int, Check] = {}
         self._compared: set[int] = set()
         self._warned: list[Warning] = []
+        self._handler = logging.Handler(logging.WARNING)
 
     def install(self, folder: Path) -> None:
         """Take over stdout, stderr, warnings, logs, unraisable errors and SQL events of this process.
@@ -104,18 +105,25 @@ class Probe:
             folder: Where the output is kept.
         """
         self._stdout, self._stderr = Captured(1, folder / "stdout"), Captured(2, folder / "stderr")
+        self._handler.emit = self._on_log  # type: ignore[method-assign]
+        event.listen(Engine, "before_cursor_execute", self._on_statement)
+        self._listen()
+
+    def _listen(self) -> None:
+        """Hear everything again: what one block turns off is on for the next."""
         sys.stdout, sys.stderr = self._stdout.stream, self._stderr.stream
         warnings.resetwarnings()
         warnings.simplefilter("always")
         warnings.showwarning = self._on_warning
         sys.unraisablehook = self._on_unraisable
-        handler = logging.Handler(logging.WARNING)
-        handler.emit = self._on_log  # type: ignore[method-assign]
-        logging.getLogger().addHandler(handler)
-        event.listen(Engine, "before_cursor_execute", self._on_statement)
+        logging.disable(logging.NOTSET)
+        root = logging.getLogger()
+        if self._handler not in root.handlers:
+            root.addHandler(self._handler)
 
     def begin(self, checks: Mapping[int, Check] = MappingProxyType({})) -> None:
         """Start a block; functions of the blocks before it keep their checks."""
+        self._listen()
         self._checks.update(checks)
         self.statements, self.failures, self.surprises, self.raises = [], [], [], []
         self.proofs = 0

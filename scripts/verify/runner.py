@@ -21,6 +21,8 @@ from verify.forking import Wish
 from verify.messages import Done, Job, Message, Restart, Result
 from verify.pages import Database
 
+GRACE = 30  # seconds for a process to start, and to end itself when its section ran out of time
+
 
 @dataclass
 class SectionRun:
@@ -117,7 +119,7 @@ def _run_process(job: Job, outcome: SectionRun) -> int | None:
     theirs.close()
     restart: int | None = None
     done, last = False, asked
-    deadline = asked + outcome.program.seconds + 5
+    deadline = asked + outcome.program.seconds + GRACE
     try:
         while ours.poll(max(0.0, deadline - time.monotonic())):
             message: Message = ours.recv()
@@ -166,11 +168,11 @@ def _kill(pid: int | None) -> None:
 def _blame_death(job: Job, outcome: SectionRun, code: int | None) -> None:
     """The process ended too early: the block that ran fails, those after it were not run."""
     stacks = job.stacks.read_text(errors="replace") if job.stacks.exists() else ""
-    reason = (
-        f"the section ran longer than {outcome.program.seconds} s; its stacks:\n{stacks}"
-        if stacks
-        else f"the process died with exit code {code}"
-    )
+    reason = f"the process died with exit code {code}"
+    if stacks:
+        reason = f"the section ran longer than {outcome.program.seconds} s; its stacks:\n{stacks}"
+    elif code == -signal.SIGKILL:
+        reason = "the process was killed: it gave no sign of life, or the machine ran out of memory"
     waiting = [
         step.block.line
         for step in outcome.program.steps
