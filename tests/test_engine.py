@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from verify import databases
+from verify import by_hand, databases
 from verify.databases import Server
 from verify.plugin import Suite
 from verify.report import Record
@@ -201,43 +201,80 @@ def test_xdist_gives_the_same_outcomes_and_one_table(runs: dict[str, Future[Run]
     assert outcomes(run.records) == outcomes(good.records + bad.records)
 
 
-def test_an_extracted_section_runs_by_hand(suite: Suite, prepared: None, tmp_path: Path) -> None:
-    page = tmp_path / "mine.md"
+@pytest.fixture(scope="module")
+def extracted(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A section that passes, and one that fails."""
+    page = tmp_path_factory.mktemp("by_hand") / "mine.md"
     page.write_text("# Mine\n\n## One\n\n```python\n1 + 1  # => 2\n```\n\n## Two\n\n```python\n1 + 1  # => 3\n```\n")
-    extracted = subprocess.run(
-        [sys.executable, "-m", "verify", "extract", str(page)], capture_output=True, text=True, check=True
-    )
-    codes = []
-    for folder in extracted.stdout.splitlines():
-        environment = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
-        done = subprocess.run(
-            [sys.executable, f"{folder}/main.py"], capture_output=True, text=True, check=False, env=environment
-        )
-        codes.append(done.returncode)
-        if done.returncode:
-            assert "mine.md:12" in done.stderr
-            assert "got  2" in done.stderr
-    assert codes == [0, 1]
+    command = [sys.executable, "-m", "verify", "extract", str(page)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [Path(folder) for folder in done.stdout.splitlines()]
 
 
-def test_by_hand_a_database_with_tables_is_refused(suite: Suite, prepared: None, tmp_path: Path) -> None:
-    page = tmp_path / "mine.md"
-    page.write_text("# Mine\n\n```python\n1 + 1  # => 2\n```\n")
-    extracted = subprocess.run(
-        [sys.executable, "-m", "verify", "extract", str(page)], capture_output=True, text=True, check=True
-    )
+def run_by_hand(folder: Path, url: str | None) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
+    return subprocess.run(
+        [sys.executable, str(folder / "main.py")],
+        capture_output=True, text=True, check=False, env=environment | ({"DATABASE_URL": url} if url else {}),
+    )  # fmt: skip
+
+
+def test_a_section_passes_by_hand(extracted: list[Path]) -> None:
+    done = run_by_hand(extracted[0], None)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "mine.md:5 [sqlite] passed" in done.stdout
+
+
+def test_a_section_fails_by_hand(suite: Suite, prepared: None, extracted: list[Path]) -> None:
+    database = suite.available()[-1]
+    done = run_by_hand(extracted[1], suite.server(database).database_url("by_hand_test"))
+    databases.drop_database(suite.server(database), "by_hand_test")
+    assert done.returncode == 1
+    assert f"mine.md:11 [{database}] failed" in done.stdout
+    assert "mine.md:12" in done.stderr
+    assert "got  2" in done.stderr
+
+
+def test_by_hand_a_database_with_tables_is_refused(extracted: list[Path], tmp_path: Path) -> None:
     precious = tmp_path / "precious.db"
     with sqlite3.connect(precious) as connection:
         connection.execute("CREATE TABLE precious (id INTEGER)")
     connection.close()
-    environment = {**os.environ, "DATABASE_URL": f"sqlite+aiosqlite:///{precious}"}
-    done = subprocess.run(
-        [sys.executable, f"{extracted.stdout.strip()}/main.py"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
+    before = precious.read_bytes()
+    done = run_by_hand(extracted[0], f"sqlite:///{precious}")
     assert done.returncode == 2
-    assert "holds tables" in done.stderr
-    assert precious.stat().st_size > 0
+    assert done.stderr.count("\n") == 1
+    assert "holds tables (precious)" in done.stderr
+    assert precious.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("nonsense", "is not a database URL"),
+        ("oracle://host/app", "one of sqlite, postgresql, mariadb, mysql"),
+        ("sqlite://", "name a file or a database"),
+        ("sqlite:////nowhere/app.db", "the folder /nowhere does not exist"),
+        ("postgresql+psycopg2://host/app", "is not asynchronous, or not installed"),
+        ("postgresql://u:secret@127.0.0.1:1/app", "cannot be opened: ConnectionRefusedError"),
+        ("mariadb://u:secret@127.0.0.1:1/app_test", "cannot be opened: OperationalError"),
+    ],
+)
+def test_by_hand_a_wrong_url_is_one_line(
+    url: str, text: str, extracted: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    with pytest.raises(SystemExit) as left:
+        by_hand.main(str(extracted[0] / "main.py"))
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert text in said
+    assert "secret" not in said
+
+
+def test_a_folder_that_is_no_section_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        by_hand.main(str(tmp_path / "main.py"))
+    assert left.value.code == 2
+    assert "not an extracted section" in capsys.readouterr().err

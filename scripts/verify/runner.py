@@ -168,7 +168,8 @@ def _kill(pid: int | None) -> None:
 def _blame_death(job: Job, outcome: SectionRun, code: int | None) -> None:
     """The process ended too early: the block that ran fails, those after it were not run."""
     stacks = job.stacks.read_text(errors="replace") if job.stacks.exists() else ""
-    reason = f"the process died with exit code {code}"
+    said = (job.home / "stderr").read_text(errors="replace") if (job.home / "stderr").exists() else ""
+    reason = "\n".join([f"the process died with exit code {code}", *said.splitlines()[-15:]])
     if stacks:
         reason = f"the section ran longer than {outcome.program.seconds} s; its stacks:\n{stacks}"
     elif code == -signal.SIGKILL:
