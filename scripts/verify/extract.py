@@ -52,7 +52,7 @@ class Program:
 
 
 def extract(page: Page, root: Path = ROOT, into: Path = SNIPPETS) -> list[Program]:
-    """Write the folders of a page anew.
+    """Write the folders of a page, where they are not as they should be: another run may be using them.
 
     Args:
         root: The repository, for the name of the page's folder.
@@ -62,11 +62,19 @@ def extract(page: Page, root: Path = ROOT, into: Path = SNIPPETS) -> list[Progra
         One program for each section that is run.
     """
     home = into / page_name(page.path, root).removesuffix(".md")
-    shutil.rmtree(home, ignore_errors=True)
-    programs = []
+    programs: list[Program] = []
+    files: dict[Path, str] = {}
     for number, section in enumerate(page.programs, 1):
         slug = re.sub(r"[^a-z0-9]+", "_", (section.title or page.title).lower()).strip("_")[:40]
-        programs.append(_write(page, section, home / f"{number:02}_{slug}"))
+        program, own = _program(page, section, home / f"{number:02}_{slug}")
+        programs.append(program)
+        files |= own
+    there = {path: path.read_text(encoding="utf-8") for path in home.rglob("*") if path.is_file()}
+    if there != files:
+        shutil.rmtree(home, ignore_errors=True)
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
     return programs
 
 
@@ -102,8 +110,9 @@ def _block(data: dict[str, Any]) -> Block:
     return Block(**{**data, "databases": tuple(data["databases"])})
 
 
-def _write(page: Page, section: Section, folder: Path) -> Program:
-    folder.mkdir(parents=True)
+def _program(page: Page, section: Section, folder: Path) -> tuple[Program, dict[Path, str]]:
+    """The program of a section, and its files."""
+    files: dict[Path, str] = {}
     blocks = page.steps(section)
     python: dict[int, str] = {1: HEADER}
     steps: list[Step] = []
@@ -112,8 +121,7 @@ def _write(page: Page, section: Section, folder: Path) -> Program:
         if block.kind == "file":
             place = Path("files" if block.title not in seen else f"files.{block.line}", block.title)
             seen.add(block.title)
-            (folder / place).parent.mkdir(parents=True, exist_ok=True)
-            (folder / place).write_text(file_text(block), encoding="utf-8")
+            files[folder / place] = file_text(block)
             steps.append(Step(block, place.as_posix()))
         elif block.kind == "output":
             steps[-1] = Step(steps[-1].block, steps[-1].source, block)
@@ -122,7 +130,7 @@ def _write(page: Page, section: Section, folder: Path) -> Program:
             if block.kind == "program" and block.language == "python":
                 python.update(enumerate(block.code.splitlines(), block.code_line))
     lines = [python.get(number, "") for number in range(1, max(python) + 1)]
-    (folder / "section.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    files[folder / "section.py"] = "\n".join(lines) + "\n"
     own = any("create_all" in b.code or (b.language == "bash" and "alembic" in b.code) for b in blocks if not b.norun)
     starts_pythons = any(block.kind == "program" and block.language == "bash" for block in blocks)
     seconds = LAB_SECONDS if any(block.lab for block in blocks) else SECONDS * (1 + 2 * starts_pythons)
@@ -135,9 +143,9 @@ def _write(page: Page, section: Section, folder: Path) -> Program:
         "seconds": seconds,
         "steps": [_described(step) for step in steps],
     }
-    (folder / "section.json").write_text(json.dumps(described, ensure_ascii=False, indent=1), encoding="utf-8")
-    (folder / "main.py").write_text(_MAIN.format(page=page_name(page.path), title=section.title), encoding="utf-8")
-    return program
+    files[folder / "section.json"] = json.dumps(described, ensure_ascii=False, indent=1)
+    files[folder / "main.py"] = _MAIN.format(page=page_name(page.path), title=section.title)
+    return program, files
 
 
 def _described(step: Step) -> dict[str, Any]:
