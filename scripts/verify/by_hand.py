@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from verify import databases, extract
+from verify.databases import Unavailable
 from verify.pages import Database, PageError
 from verify.runner import run_section
 from verify.section import TEMPLATE
@@ -39,7 +40,13 @@ def main(file: str) -> None:
         database = KINDS[url.get_backend_name()]
         work = Path(home, "run")
         work.mkdir()
-        outcome = run_section(program, database, url.render_as_string(hide_password=False), work)
+        try:
+            if database not in program.databases:
+                raise ValueError(f"the section runs on {', '.join(program.databases)}: set DATABASE_URL to such a one")
+            outcome = run_section(program, database, url.render_as_string(hide_password=False), work)
+        except (Unavailable, ValueError) as error:
+            print(error, file=sys.stderr)
+            sys.exit(USAGE)
     failed = bool(outcome.problem)
     for line, result in sorted(outcome.results.items()):
         print(

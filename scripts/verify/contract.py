@@ -19,6 +19,7 @@ from verify.expectations import Expectation
 from verify.pages import Block, Page, PageError, Section
 
 MAX_NOT_RUN = 0.02  # norun and partial blocks among all
+RUN = frozenset({"program", "file"})  # kinds of block that a section runs
 MAX_RESTRICTED = 0.15  # blocks that run on one database only
 
 
@@ -35,6 +36,7 @@ def check(page: Page) -> None:
     for section in page.programs:
         _check_outputs(page.steps(section), page.path)
         _check_marks(section, page.path)
+        _check_lab(section, page)
     if page.programs and page.programs != (page.preface,):
         _check_marks(page.preface, page.path)
 
@@ -77,8 +79,6 @@ def block_expectations(block: Block, path: Path) -> list[Expectation]:
 
 
 def _check_block(block: Block, path: Path) -> None:
-    if block.lab:
-        raise PageError(path, block.line, f"lab={block.lab}: the suite has no such server yet")
     if block.language == "python":
         tree = instrument.read(block.code, block.code_line, path)
         _check_statements(tree, block, path)
@@ -145,6 +145,20 @@ def _check_outputs(steps: tuple[Block, ...], path: Path) -> None:
             )
         if block.language == "json" and before.language != "python":
             raise PageError(path, block.line, "a json block is the output of a python block")
+
+
+def _check_lab(section: Section, page: Page) -> None:
+    """A section has the servers of one lab, on one database, or none."""
+    wanted = {(block.lab, block.databases if block.lab else ()) for block in section.blocks if block.kind in RUN}
+    labs = [block for block in section.blocks if block.lab]
+    if labs and section is page.preface and len(page.programs) > 1:
+        raise PageError(page.path, labs[0].line, "the preface runs in every section: write lab=... below a heading")
+    if labs and (len(wanted) > 1 or len(labs[0].databases) != 1 or any(block.kind not in RUN for block in labs)):
+        raise PageError(
+            page.path,
+            labs[0].line,
+            "a section is a lab as a whole: the same lab=..., on one database, on each of its blocks that is run",
+        )
 
 
 def _check_marks(section: Section, path: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from verify.pages import Block, Page, PageError, Section
+from verify.pages import DATABASES, Block, Database, Page, PageError, Section
 
 ROOT = Path(__file__).parents[2]
 SNIPPETS = ROOT / "build" / "snippets"
@@ -40,14 +40,23 @@ class Step:
 
 @dataclass(frozen=True)
 class Program:
-    """One extracted section."""
+    """One extracted section.
+
+    Attributes:
+        own_tables: It makes its tables itself.
+        seconds: Its limit.
+        lab: The servers that it has beside its database.
+        databases: Those that it runs on.
+    """
 
     folder: Path
     page: Path
     title: str
     line: int
-    own_tables: bool  # the section makes its tables itself
+    own_tables: bool
     seconds: int
+    lab: str
+    databases: tuple[Database, ...]
     steps: tuple[Step, ...]
 
 
@@ -102,7 +111,15 @@ def load(folder: Path) -> Program:
             block = _block({**step["block"], "code": "".join(python[block.code_line - 1 : step["end"]])})
         steps.append(Step(block, step["source"], _block(step["output"]) if step["output"] else None))
     return Program(
-        folder, Path(data["page"]), data["title"], data["line"], data["own_tables"], data["seconds"], tuple(steps)
+        folder,
+        Path(data["page"]),
+        data["title"],
+        data["line"],
+        data["own_tables"],
+        data["seconds"],
+        data["lab"],
+        tuple(data["databases"]),
+        tuple(steps),
     )
 
 
@@ -133,14 +150,17 @@ def _program(page: Page, section: Section, folder: Path) -> tuple[Program, dict[
     files[folder / "section.py"] = "\n".join(lines) + "\n"
     own = any("create_all" in b.code or (b.language == "bash" and "alembic" in b.code) for b in blocks if not b.norun)
     starts_pythons = any(block.kind == "program" and block.language == "bash" for block in blocks)
-    seconds = LAB_SECONDS if any(block.lab for block in blocks) else SECONDS * (1 + 2 * starts_pythons)
-    program = Program(folder, page.path.resolve(), section.title, section.line, own, seconds, tuple(steps))
+    lab, where = next(((block.lab, block.databases) for block in section.blocks if block.lab), ("", DATABASES))
+    seconds = LAB_SECONDS if lab else SECONDS * (1 + 2 * starts_pythons)
+    program = Program(folder, page.path.resolve(), section.title, section.line, own, seconds, lab, where, tuple(steps))
     described = {
         "page": str(program.page),
         "title": program.title,
         "line": program.line,
         "own_tables": own,
         "seconds": seconds,
+        "lab": lab,
+        "databases": where,
         "steps": [_described(step) for step in steps],
     }
     files[folder / "section.json"] = json.dumps(described, ensure_ascii=False, indent=1)

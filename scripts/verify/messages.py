@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from verify.forking import Wish
@@ -68,6 +69,7 @@ class Job:
         home: Folder of this run; the section's own folder is ``work`` below it.
         first: Number of the first step.
         trial: Line of a norun block that is tried after the blocks before it; 0 for a normal run.
+        environment: What the servers of a lab are found by.
     """
 
     folder: Path
@@ -76,6 +78,7 @@ class Job:
     home: Path
     first: int = 0
     trial: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def work(self) -> Path:

@@ -15,7 +15,14 @@ Database = Literal["sqlite", "postgresql", "mariadb"]
 DATABASES: tuple[Database, ...] = ("sqlite", "postgresql", "mariadb")
 LANGUAGES = frozenset({"python", "bash", "sql", "http", "toml", "ini", "mako", "json", "yaml", "text"})
 PROGRAMS = frozenset({"python", "bash", "sql", "http"})  # languages that are run
-LABS = frozenset({"pgbouncer", "replica", "galera", "patroni", "redis", "proxy"})
+LABS: Mapping[str, Database] = {  # servers beside the three, and the database that a section with them runs on
+    "pgbouncer": "postgresql",
+    "replica": "postgresql",
+    "galera": "mariadb",
+    "patroni": "postgresql",
+    "redis": "postgresql",
+    "proxy": "postgresql",
+}
 KEYS = frozenset({"title", "hl_lines", "queries", "db", "exit", "lab", "partial", "norun"})
 
 _INFO = re.compile(r"^(?P<language>\w+)(?: \{(?P<attributes>[^{}]*)\})?$")
@@ -259,6 +266,7 @@ def _block(path: Path, line: int, token: Token, group: int, mark: str) -> Block:
         raise wrong("a quoted excerpt is compared with its asset: norun and partial do not go with it")
     if "hl_lines" in given:
         _check_highlight(given["hl_lines"], token.content, wrong)
+    everywhere = (LABS[given["lab"]],) if "lab" in given else DATABASES
     return Block(
         line=line,
         language=language,
@@ -267,7 +275,7 @@ def _block(path: Path, line: int, token: Token, group: int, mark: str) -> Block:
         mark=mark,
         title=file,
         queries=_queries(given["queries"], wrong) if "queries" in given else {},
-        databases=_databases(given["db"], wrong) if "db" in given else DATABASES,
+        databases=_databases(given["db"], wrong) if "db" in given else everywhere,
         exit=int(given.get("exit", 0)),
         lab=given.get("lab", ""),
         partial=given.get("partial", ""),

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import pytest
 
@@ -31,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--postgres", choices=("wheel", "local"), default="wheel", help="whose PostgreSQL binaries to run")
     group.addoption("--mariadb-driver", choices=DRIVERS, default=DRIVERS[0], help="driver for MariaDB")
+    group.addoption("--no-labs", action="store_true", help="skip the sections that need servers beside the three")
     group.addoption(
         "--report-file", type=Path, default=page_report.FILE, metavar="FILE", help="what was verified, as JSON"
     )
@@ -87,11 +88,25 @@ class Suite:
         """A server, or a skip that is seen and counted; a failure under --require-all."""
         found = self.servers[database]
         if isinstance(found, Unavailable):
-            reason = f"{database} could not be started: {found.reason}; {found.remedy}"
-            if self.config.getoption("--require-all"):
-                pytest.fail(reason, pytrace=False)
-            pytest.skip(reason)
+            self._miss(database, found)
         return found
+
+    def result(self, future: Future[SectionRun]) -> SectionRun:
+        """The run of a section. Where the servers of its lab are missing: a skip that is seen, or a failure."""
+        try:
+            return future.result()
+        except Unavailable as missing:
+            self._miss("a lab server", missing)
+
+    def leaves_out(self, program: Program) -> bool:
+        """Whether a section is skipped because it needs a lab."""
+        return bool(program.lab) and bool(self.config.getoption("--no-labs"))
+
+    def _miss(self, what: str, missing: Unavailable) -> NoReturn:
+        reason = f"{what} could not be started: {missing.reason}; {missing.remedy}"
+        if self.config.getoption("--require-all"):
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
 
     def available(self) -> list[Database]:
         """The databases that are there."""
@@ -253,7 +268,11 @@ class PageItem(pytest.Item):
         """Start the runs that the item needs."""
         if self.database is None or self.database not in suite.available():
             return []
-        return [suite.submit(program, self.database) for program in self.programs]
+        return [
+            suite.submit(program, self.database)
+            for program in self.programs
+            if self.database in program.databases and not suite.leaves_out(program)
+        ]
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any) -> Any:
         """Say what failed, without a traceback of the suite."""
@@ -277,9 +296,11 @@ class BlockItem(PageItem):
         assert self.database
         suite = self.config.stash[_SUITE]
         suite.server(self.database)
+        if all(suite.leaves_out(program) for program in self.programs):
+            pytest.skip(f"lab={self.block.lab}: --no-labs was given")
         failures = []
         for future in self.start(suite):
-            run = future.result()
+            run = suite.result(future)
             result = run.results.get(self.block.line)
             if result is None:
                 raise PageFailureError(f"{self.path}:{self.block.line}: the block gave no result; {run.problem}")
@@ -317,7 +338,7 @@ class TrialItem(PageItem):
         assert self.database
         suite = self.config.stash[_SUITE]
         suite.server(self.database)
-        result = self.start(suite)[0].result().results.get(self.block.line)
+        result = suite.result(self.start(suite)[0]).results.get(self.block.line)
         if result is None or result.outcome != "passed":
             raise PageFailureError(
                 result.message if result else f"{self.path}:{self.block.line}: the block could not be tried"
@@ -345,12 +366,19 @@ class CoverageItem(PageItem):
 
     def start(self, suite: Suite) -> list[Future[SectionRun]]:
         """Start every section on every database."""
-        return [suite.submit(program, database) for program in self.programs for database in suite.available()]
+        return [
+            suite.submit(program, database)
+            for program in self.programs
+            for database in suite.available()
+            if database in program.databases and not suite.leaves_out(program)
+        ]
 
     def runtest(self) -> None:
         """Name the statements that never ran."""
         suite = self.config.stash[_SUITE]
-        runs = [future.result() for future in self.start(suite)]
+        if any(suite.leaves_out(program) for program in self.programs):
+            pytest.skip("not judged: --no-labs was given")
+        runs = [suite.result(future) for future in self.start(suite)]
         failed = [r for run in runs for r in run.results.values() if r.outcome != "passed"]
         if failed:
             raise PageFailureError(f"{self.path}: not judged: the block on line {failed[0].line} failed")

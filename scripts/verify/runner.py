@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import queue
 import shutil
@@ -15,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
 
-from verify import forking, section
+from verify import forking, labs, section
 from verify.extract import Program
 from verify.forking import Wish
 from verify.messages import Done, Job, Message, Restart, Result
@@ -95,14 +96,18 @@ def run_section(program: Program, database: Database, url: str, home: Path, tria
         url: A database that is emptied first.
         home: A folder for the run.
         trial: Line of a norun block to try after the blocks before it.
+
+    Raises:
+        Unavailable: The servers of its lab cannot be had.
     """
-    job = Job(program.folder, database, url, home, trial=trial)
-    job.work.mkdir()
     outcome = SectionRun(program, database)
     started = time.monotonic()
-    first: int | None = 0
-    while first is not None:
-        first = _run_process(Job(job.folder, database, url, home, first, trial), outcome)
+    with labs.running(program.lab, url) as lab:
+        job = Job(program.folder, database, lab.url, home, 0, trial, lab.environment)
+        job.work.mkdir()
+        first: int | None = 0
+        while first is not None:
+            first = _run_process(dataclasses.replace(job, first=first), outcome)
     outcome.seconds = time.monotonic() - started
     return outcome
 

