@@ -225,7 +225,7 @@ class MarkdownFile(pytest.File):
                 if block.kind == "norun" and block.language == "python":
                     yield self._item(TrialItem, f"{block.line}[norun]", page, block, [program], block.databases[0])
         for block in preface:
-            for database in block.databases:
+            for database in (one for one in block.databases if any(one in program.databases for program in programs)):
                 yield self._item(BlockItem, f"{block.line}[{database}]", page, block, programs, database)
         for block in page.blocks:
             if block.kind == "excerpt":
