@@ -59,7 +59,9 @@ async def _empty_postgresql(where: URL) -> None:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
-            await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+            await connection.execute(
+                "DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC"
+            )
     except asyncpg.InvalidCatalogNameError:
         async with _postgresql(where, "postgres") as connection:
             await connection.execute(f'CREATE DATABASE "{where.database}"')
