@@ -36,9 +36,11 @@ def check(page: Page) -> None:
     for section in page.programs:
         _check_outputs(page.steps(section), page.path)
         _check_marks(section, page.path)
-        _check_lab(section, page)
+        _check_lab(section, page.path)
     if page.programs and page.programs != (page.preface,):
         _check_marks(page.preface, page.path)
+        if labs := [block for block in page.preface.blocks if block.lab]:
+            raise PageError(page.path, labs[0].line, "the preface runs in every section: write lab=... below a heading")
 
 
 def check_shares(pages: Iterable[Page]) -> None:
@@ -147,15 +149,13 @@ def _check_outputs(steps: tuple[Block, ...], path: Path) -> None:
             raise PageError(path, block.line, "a json block is the output of a python block")
 
 
-def _check_lab(section: Section, page: Page) -> None:
+def _check_lab(section: Section, path: Path) -> None:
     """A section has the servers of one lab, on one database, or none."""
     wanted = {(block.lab, block.databases if block.lab else ()) for block in section.blocks if block.kind in RUN}
     labs = [block for block in section.blocks if block.lab]
-    if labs and section is page.preface and len(page.programs) > 1:
-        raise PageError(page.path, labs[0].line, "the preface runs in every section: write lab=... below a heading")
     if labs and (len(wanted) > 1 or len(labs[0].databases) != 1 or any(block.kind not in RUN for block in labs)):
         raise PageError(
-            page.path,
+            path,
             labs[0].line,
             "a section is a lab as a whole: the same lab=..., on one database, on each of its blocks that is run",
         )
