@@ -23,7 +23,8 @@ def generate(root: Path) -> str:
         PageError: A page breaks the grammar, or does not say when to read it.
     """
     guides = [pages.parse(path) for path in sorted((root / "references").glob("*.md"))]
-    return "\n".join([_HEAD, *_tasks(guides, root), *_errors(guides, root), *_databases(guides, root)]).rstrip() + "\n"
+    programs = [page for page in guides if not pages.is_generated(page.path)]
+    return "\n".join([_HEAD, *_tasks(guides, root), *_errors(programs, root), *_databases(programs, root)]).rstrip() + "\n"
 
 
 def use_when(page: Page) -> str:
@@ -49,7 +50,8 @@ def _tasks(guides: list[Page], root: Path) -> Iterator[str]:
     yield "## By task\n"
     for page in guides:
         yield f"- {_link(page, None, root, page.title)}: {use_when(page)}"
-        yield from (f"  - {_link(page, section, root, section.title)}" for section in page.sections)
+        if not pages.is_generated(page.path):
+            yield from (f"  - {_link(page, section, root, section.title)}" for section in page.sections)
     yield ""
 
 

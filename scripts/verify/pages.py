@@ -187,6 +187,11 @@ def parse(path: Path) -> Page:
     return Page(path, title or path.stem, preface, tuple(rest), tuple(headings))
 
 
+def is_generated(path: Path) -> bool:
+    """Whether a page is written by `python -m verify sync --write`: it holds links, and no blocks."""
+    return "\n<!-- Generated from " in path.read_text(encoding="utf-8")
+
+
 def slug(heading: str) -> str:
     """The anchor that GitHub gives a heading."""
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")

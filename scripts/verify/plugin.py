@@ -174,8 +174,10 @@ def server(request: pytest.FixtureRequest, suite: Suite) -> Server:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> MarkdownFile | None:
-    """Collect markdown files."""
-    return MarkdownFile.from_parent(parent, path=file_path) if file_path.suffix == ".md" else None
+    """Collect markdown files, but those that are generated."""
+    if file_path.suffix != ".md" or pages.is_generated(file_path):
+        return None
+    return MarkdownFile.from_parent(parent, path=file_path)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -6,7 +6,7 @@ import difflib
 import re
 from pathlib import Path
 
-from verify import index, pages
+from verify import cards, index, ledger, pages
 from verify.extract import ROOT
 from verify.pages import Block, Page, PageError
 
@@ -41,15 +41,26 @@ def stale(root: Path = ROOT) -> dict[Path, str]:
     new: dict[Path, str] = {}
     for path in shipped_pages(root):
         old = path.read_text(encoding="utf-8")
+        if pages.is_generated(path):
+            continue
         text = _refreshed_excerpts(pages.parse(path), old, root)
         text = _with_toc(text, path) if path.parent.name == "references" else text
         if text != old:
             new[path] = text
-    target = root / "INDEX.md"
-    text = index.generate(root)
-    if not target.exists() or target.read_text(encoding="utf-8") != text:
-        new[target] = text
+    for target, text in _generated(root).items():
+        if not target.exists() or target.read_text(encoding="utf-8") != text:
+            new[target] = text
     return new
+
+
+def _generated(root: Path) -> dict[Path, str]:
+    """The pages that are generated as a whole."""
+    whole = {root / "INDEX.md": index.generate(root)}
+    if cards.find(root):
+        whole[root / "references" / "anti-patterns.md"] = cards.generate(root)
+    if (root / ledger.FOLDER).is_dir():
+        whole[root / "references" / "troubleshooting.md"] = ledger.troubleshooting(root)
+    return whole
 
 
 def write(root: Path = ROOT) -> list[Path]:
