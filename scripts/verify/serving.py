@@ -32,7 +32,9 @@ class AppServer:
             RuntimeError: Its lifespan failed.
         """
         await self.stop()
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="on", ws="websockets-sansio", http="h11")
+        config = uvicorn.Config(
+            app, host="127.0.0.1", port=0, log_config=None, lifespan="on", ws="websockets-sansio", http="h11"
+        )
         self._server, self.app = uvicorn.Server(config), app
         self._serving = asyncio.create_task(_run(self._server))
         while not self._server.started and not self._serving.done():  # noqa: ASYNC110  # uvicorn has no event for it
