@@ -59,7 +59,6 @@ SCENARIOS = {
     "Rows are lost or doubled": (
         "production-patterns.md#repeat-a-lost-commit",
         "fastapi-dependencies.md#a-returned-error-commits",
-        "troubleshooting.md#by-symptom",
     ),
     "A table with millions of rows": (
         "async-operations.md",

@@ -69,9 +69,11 @@ def write(root: Path = ROOT) -> list[Path]:
     Returns:
         The files that changed.
     """
-    changed = stale(root)
-    for path, text in changed.items():
-        path.write_text(text, encoding="utf-8")
+    changed: dict[Path, str] = {}
+    while new := stale(root):  # a new page stands in the index only when it is there
+        for path, text in new.items():
+            path.write_text(text, encoding="utf-8")
+        changed |= new
     return list(changed)
 
 
