@@ -14,6 +14,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+import audit
+from auditing import repair
 from auditing.catalogue import RULES
 
 ROOT = Path(__file__).parents[1]
@@ -319,11 +321,15 @@ def test_a_name_that_is_taken_is_not_imported_over(project: Path) -> None:
     assert path.read_text() == old
 
 
-def test_a_file_that_cannot_be_written_is_named(project: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root writes everywhere")
-    (project / "app").chmod(0o500)
-    done = run(project, "--fix")
-    (project / "app").chmod(0o700)
-    assert done.returncode == 2
-    assert "app/db.py: Permission denied" in done.stderr
+def test_a_file_that_cannot_be_written_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: Path, content: bytes) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(repair, "write", refuse)
+    with pytest.raises(SystemExit) as ended:
+        audit.main([str(project), "--fix"])
+    assert ended.value.code == 2
+    assert "app/db.py: Permission denied" in capsys.readouterr().err
+    assert (project / "app" / "db.py").read_text() == BAD
