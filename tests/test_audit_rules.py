@@ -12,6 +12,8 @@ from auditing.catalogue import CHECKS, PROJECT_CHECKS, RULES
 from verify import cards
 
 CASES = Path(__file__).parent / "audit" / "cases"
+BAD = Path(__file__).parent / "audit" / "bad_service"
+PLANTED = 40  # faults of the bad service, at least
 EACH = 10  # cases that break a rule, and cases that do not
 ALL = [(path.stem, case) for path in sorted(CASES.glob("*.txt")) for case in audit_cases.read(path)]
 
