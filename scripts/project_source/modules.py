@@ -7,7 +7,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Literal, TypeAlias, TypeVar
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -27,7 +27,20 @@ _BINDING = (
     ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.Assign, ast.AnnAssign, ast.NamedExpr,
     ast.With, ast.AsyncWith, ast.For, ast.AsyncFor, ast.comprehension, ast.ExceptHandler,
 )  # fmt: skip
-_SKIPPED = (ast.expr_context, ast.operator, ast.unaryop, ast.cmpop, ast.boolop)
+_PLAIN = frozenset({
+    "ctx",
+    "op",
+    "ops",
+    "type_comment",
+    "kind",
+    "id",
+    "attr",
+    "level",
+    "module",
+    "is_async",
+    "simple",
+    "conversion",
+})
 
 
 @dataclass(frozen=True)
@@ -270,13 +283,19 @@ class Module:
 def _children(node: ast.AST) -> list[ast.AST]:
     """The nodes right below a node, in the order of the text, without contexts and operators."""
     found: list[ast.AST] = []
-    for name in node._fields:
+    for name in _node_fields(type(node)):
         value = getattr(node, name, None)
-        if isinstance(value, list):
+        if type(value) is list:
             found += [one for one in value if isinstance(one, ast.AST)]
-        elif isinstance(value, ast.AST) and not isinstance(value, _SKIPPED):
+        elif isinstance(value, ast.AST):
             found.append(value)
     return found
+
+
+@cache
+def _node_fields(kind: type[ast.AST]) -> tuple[str, ...]:
+    """The fields of a kind of node that hold nodes worth a look."""
+    return tuple(name for name in kind._fields if name not in _PLAIN)
 
 
 def default_of(function: Function, name: str) -> ast.expr | None:

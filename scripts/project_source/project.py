@@ -71,6 +71,7 @@ class Project:
         self._by_last: dict[str, list[Module]] = defaultdict(list)
         for module in self.modules.values():
             self._by_last[module.name.rpartition(".")[2]].append(module)
+        self._found: dict[tuple[str, str], Module | None] = {}
         self._values: dict[ast.AST, Value | None] = {}
         self._busy: set[ast.AST] = set()
 
@@ -78,6 +79,12 @@ class Project:
 
     def find(self, name: str, near: Module) -> Module | None:
         """The module that an import means: the project may lie below src/, or below several folders of their own."""
+        place = (name, near.package)
+        if place not in self._found:
+            self._found[place] = self._find(name, near)
+        return self._found[place]
+
+    def _find(self, name: str, near: Module) -> Module | None:
         if not name or name.partition(".")[0] in known.THIRD_PARTY or name.partition(".")[0] in sys.stdlib_module_names:
             return None
         found = [one for one in self._by_last[name.rpartition(".")[2]] if f".{one.name}".endswith(f".{name}")]
