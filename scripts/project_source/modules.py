@@ -7,7 +7,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Literal, TypeAlias, TypeVar
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -27,6 +27,7 @@ _BINDING = (
     ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.Assign, ast.AnnAssign, ast.NamedExpr,
     ast.With, ast.AsyncWith, ast.For, ast.AsyncFor, ast.comprehension, ast.ExceptHandler,
 )  # fmt: skip
+_FIELDS: dict[type[ast.AST], tuple[str, ...]] = {}
 _PLAIN = frozenset({
     "ctx",
     "op",
@@ -292,10 +293,11 @@ def _children(node: ast.AST) -> list[ast.AST]:
     return found
 
 
-@cache
 def _node_fields(kind: type[ast.AST]) -> tuple[str, ...]:
     """The fields of a kind of node that hold nodes worth a look."""
-    return tuple(name for name in kind._fields if name not in _PLAIN)
+    if kind not in _FIELDS:
+        _FIELDS[kind] = tuple(name for name in kind._fields if name not in _PLAIN)
+    return _FIELDS[kind]
 
 
 def default_of(function: Function, name: str) -> ast.expr | None:
