@@ -66,8 +66,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Path:
-    """A repository with one page."""
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with one page and one script."""
+    monkeypatch.setattr(package, "SCRIPTS", ("new_service.py",))
     root = tmp_path / "repository"
     for name, text in {
         "SKILL.md": SKILL,
@@ -104,6 +105,12 @@ def test_the_skill_holds_what_users_install_and_nothing_else(built: Path) -> Non
     assert len(found) > 50
     assert {"assets/service/tests/conftest.py", "assets/service/.env.example"} <= found
     assert not any(name.startswith(("tests/", "scripts/verify/", "scripts/dev.py")) for name in found)
+
+
+def test_every_script_ships_or_stays_behind() -> None:
+    git = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "scripts"]
+    names = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert {name.split("/")[1] for name in names} == {*package.SCRIPTS, *package.STAY}, "name it in verify/package.py"
 
 
 def test_zip_and_plugin_hold_the_same(built: Path) -> None:

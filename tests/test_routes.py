@@ -26,8 +26,9 @@ ROOT = Path(__file__).parents[1]
 CLIENTS = ROOT / "tests" / "routes" / "package.json"
 PYTHON = [getattr(sys, "_base_executable", sys.executable), "-I", "-S"]  # as bare as python3 can be
 NODE = (22, 20)  # the oldest that `npx skills` takes
-CALLS: dict[str, tuple[tuple[str, ...], str]] = {  # a real call of each script that ships, and what it says
+CALLS: dict[str, tuple[tuple[str, ...], str]] = {  # in this order: a real call of each script that ships, and what it says
     "new_service.py": (("made",), "Made made in made."),
+    "audit.py": (("made",), "no findings in "),  # the service that was just made
 }
 
 
@@ -168,7 +169,7 @@ def assert_installed(skill: Path, work: Path) -> None:
     assert links.check(sync.shipped_pages(skill), within=skill) > 50
     scripts = sorted(path.name for path in (skill / "scripts").glob("*.py"))
     assert scripts == sorted(name for name in package.SCRIPTS if name.endswith(".py"))
-    for name in scripts:
+    for name in sorted(scripts, key=list(CALLS).index):
         script = str(skill / "scripts" / name)
         assert (
             "usage:" in subprocess.run([*PYTHON, script, "--help"], capture_output=True, text=True, check=True).stdout

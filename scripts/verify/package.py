@@ -25,7 +25,7 @@ from verify.project import PackageError, Project
 
 SKILL = "async-sqlmodel"
 DOCUMENTS = ("SKILL.md", "INDEX.md", "LICENSE")
-SCRIPTS = ("new_service.py",)  # and the packages beside them that they import; the rest of scripts/ stays behind
+SCRIPTS = ("audit.py", "auditing", "new_service.py", "project_source")  # what agents run, and what it imports
 KINDS: Mapping[str, tuple[str, ...]] = {  # by folder; a file of another kind is an error, not a surprise for the user
     "references": ("*.md",),
     "assets": (
@@ -33,6 +33,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {  # by folder; a file of another kind is
     ),
     "scripts": ("*.py",),
 }  # fmt: skip
+STAY = ("dev.py", "verify")  # the rest of scripts/
 WHEEL = "async_sqlmodel_skill"
 MADE = (SKILL, f"{SKILL}-*.zip", f"{WHEEL}-*.whl", "plugin", "AGENTS.md")  # all that stands in dist/
 ICON = ".claude-plugin/icon.png"
