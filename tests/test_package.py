@@ -395,9 +395,12 @@ def test_the_index_for_agents_is_short_and_true(built: Path, tmp_path: Path) -> 
     named = [page for entry in entries for page in entry.rpartition("=")[2].split(",")]
     there = {path.stem for path in (built / "async-sqlmodel" / "references").glob("*.md")}
     assert set(named) == there
-    commands = re.findall(r"^\|(python3 .*?): ", text, re.MULTILINE)
-    assert len(commands) == len(list((built / "async-sqlmodel" / "scripts").glob("*.py")))
-    for line in commands:
+    command = re.search(r"^\|(python3 .* --help), ", text, re.MULTILINE)
+    assert command
+    scripts = re.findall(r"=(\w+\.py)(?=[|\n])", text)
+    assert sorted(scripts) == sorted(path.name for path in (built / "async-sqlmodel" / "scripts").glob("*.py"))
+    for name in scripts:
+        line = command[1].replace("NAME", name)
         assert subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, check=False).returncode == 0
 
 
@@ -428,7 +431,7 @@ def test_purposes_are_cut_at_words_until_the_index_fits(tmp_path: Path) -> None:
     text = agents.generate(tmp_path)
     assert len(text.encode()) < agents.LIMIT
     assert "|do the thing with a rather=p3|" in text
-    (tmp_path / "SKILL.md").write_text(table(200))
+    (tmp_path / "SKILL.md").write_text(table(400))
     with pytest.raises(PackageError, match=r"AGENTS\.md would have \d{4} bytes, and must have less than 2048"):
         agents.generate(tmp_path)
 

@@ -26,7 +26,9 @@ ROOT = Path(__file__).parents[1]
 CLIENTS = ROOT / "tests" / "routes" / "package.json"
 PYTHON = [getattr(sys, "_base_executable", sys.executable), "-I", "-S"]  # as bare as python3 can be
 NODE = (22, 20)  # the oldest that `npx skills` takes
-CALLS: dict[str, tuple[tuple[str, ...], str]] = {  # in this order: a real call of each script that ships, and what it says
+CALLS: dict[
+    str, tuple[tuple[str, ...], str]
+] = {  # in this order: a real call of each script that ships, and what it says
     "new_service.py": (("made",), "Made made in made."),
     "audit.py": (("made",), "no findings in "),  # the service that was just made
 }

@@ -10,15 +10,16 @@ from verify.project import PackageError
 
 LIMIT = 2048  # bytes; the text is part of every request of the agent
 WHERE = ".agents/skills/async-sqlmodel"  # where `npx skills add` and library-skills put it
-_WIDEST, _NARROWEST = 100, 12  # characters that a purpose may have
+_WIDEST, _NARROWEST = 100, 8  # characters that a purpose may have
 _ROW = re.compile(r"^\| (?P<purpose>[^|]+) \| (?P<pages>[^|]*\]\(references/[^|]*) \|$", re.MULTILINE)
 _TRAILING = re.compile(r"(?:[\s,;:.–-]|\b(?:a|an|and|at|by|for|in|of|on|or|over|the|to|with))+$")
 _TEXT = """\
 [async-sqlmodel]|root: {where}
-|IMPORTANT: prefer what these pages say to what you remember: the libraries changed. Before you write or review SQLModel, SQLAlchemy asyncio or Alembic code, read SKILL.md (defaults, traps) and the page that fits.
-|an error message, a database, a scenario: search INDEX.md
+|IMPORTANT: these libraries changed; trust these pages, not memory. Before you write or review SQLModel, SQLAlchemy asyncio or Alembic code, read SKILL.md (defaults, traps) and the page that fits.
+|error messages, databases, scenarios: search INDEX.md
+|python3 {where}/scripts/NAME --help, purpose=NAME:
 {scripts}
-|references/*.md, purpose=page:
+|references/PAGE.md, purpose=PAGE:
 {pages}
 """
 
@@ -38,10 +39,7 @@ def generate(skill: Path) -> str:
     pages = [(purpose, re.findall(r"\(references/([\w-]+)\.md", cell)) for purpose, cell in rows]
     named = {page for _, row in pages for page in row}
     rest = sorted({path.stem for path in (skill / "references").glob("*.md")} - named)
-    scripts = "\n".join(
-        f"|python3 {WHERE}/scripts/{path.name} --help: {_purpose_of(path)}"
-        for path in sorted((skill / "scripts").glob("*.py"))
-    )
+    scripts = "".join(f"|{_purpose_of(path)}={path.name}" for path in sorted((skill / "scripts").glob("*.py")))
     for width in range(_WIDEST, _NARROWEST - 1, -1):
         entries = [f"|{_clipped(purpose, width)}={','.join(row)}" for purpose, row in pages]
         entries += [f"|more={','.join(rest)}"] if rest else []
@@ -60,7 +58,7 @@ def _clipped(purpose: str, width: int) -> str:
 def _purpose_of(script: Path) -> str:
     """The first clause of its docstring."""
     text = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
-    clause = re.split(r"[:.;]", text)[0]
+    clause = re.split(r"[:.;,]", text)[0]
     if not clause:
         raise PackageError(f"scripts/{script.name} has no docstring: its first words stand in AGENTS.md")
     return clause[0].lower() + clause[1:]
