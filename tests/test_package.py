@@ -79,6 +79,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "references/page.md": "# Page\n\n## Why\n\n[map](../INDEX.md)\n",
         "assets/service/app/main.py": "",
         "assets/service/.env.example": "TITLE=x\n",
+        "assets/service/.gitignore": "*.example\n",  # ignores what ships: git must take it all the same
         "scripts/new_service.py": '"""Make a service: quickly."""\n',
         "scripts/verify/tool.py": "",
         "tests/test_x.py": "",
@@ -92,7 +93,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 SMALL = {
     "SKILL.md", "INDEX.md", "LICENSE", "references/page.md", "assets/service/app/main.py", "assets/service/.env.example",
-    "scripts/new_service.py",
+    "assets/service/.gitignore", "scripts/new_service.py",
 }  # fmt: skip
 
 
@@ -117,6 +118,7 @@ def test_zip_and_plugin_hold_the_same(built: Path) -> None:
     version = Project.read(ROOT).version
     with zipfile.ZipFile(built / f"async-sqlmodel-{version}.zip") as archive:
         zipped = {info.filename: archive.read(info) for info in archive.infolist()}
+        assert list(zipped) == sorted(zipped)
         assert {info.date_time[0] for info in archive.infolist()} == {1980}
     assert zipped == {
         f"async-sqlmodel/{name}": (built / "async-sqlmodel" / name).read_bytes() for name in expected(ROOT)
@@ -138,6 +140,7 @@ def test_every_manifest_has_the_version_of_pyproject(built: Path) -> None:
 
 
 def test_equal_sources_give_equal_files(small: Path, tmp_path: Path) -> None:
+    (small / "scripts" / "new_service.py").chmod(0o755)
     package.build(small, tmp_path / "one")
     for path in small.rglob("*"):
         os.utime(path, (1, 1))
@@ -148,6 +151,12 @@ def test_equal_sources_give_equal_files(small: Path, tmp_path: Path) -> None:
         os.umask(before)
     for name in ("async-sqlmodel-1.2.3.zip", "async_sqlmodel_skill-1.2.3-py3-none-any.whl"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    with zipfile.ZipFile(tmp_path / "two" / "async-sqlmodel-1.2.3.zip") as archive:
+        modes = {info.filename: info.external_attr >> 16 & 0o777 for info in archive.infolist()}
+    assert {name for name, mode in modes.items() if mode == 0o755} == {"async-sqlmodel/scripts/new_service.py"}
+    for place in ("async-sqlmodel", "plugin/skills/async-sqlmodel"):
+        assert (tmp_path / "two" / place / "scripts" / "new_service.py").stat().st_mode & 0o777 == 0o755
+        assert (tmp_path / "two" / place / "SKILL.md").stat().st_mode & 0o777 == 0o644
 
 
 def test_what_the_work_leaves_behind_is_never_shipped(small: Path, tmp_path: Path) -> None:
@@ -213,6 +222,20 @@ def test_a_wrong_package_is_not_built(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dist", "repository"]
     assert [path.name for path in out.iterdir()] == ["AGENTS.md"]
     assert (out / "AGENTS.md").read_text() == "of the last build"
+
+
+def test_a_script_that_works_only_without_isolation_is_found(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package, "SCRIPTS", ("new_service.py", "helper.py"))
+    (small / "scripts" / "helper.py").write_text('"""Help."""\n')
+    (small / "scripts" / "new_service.py").write_text('"""X."""\nimport helper\n')
+    with pytest.raises(PackageError, match=r"scripts/new_service\.py --help fails .* No module named 'helper'"):
+        package.build(small, tmp_path / "dist")
+    found = '"""X."""\nimport sys\nfrom pathlib import Path\nsys.path.insert(0, str(Path(__file__).parent))\nimport helper\n'
+    (small / "scripts" / "new_service.py").write_text(found)
+    package.build(small, tmp_path / "dist")
+    assert "__pycache__" not in str(files(tmp_path / "dist"))
 
 
 def test_a_module_that_is_forgotten_in_the_wheel_is_found(
@@ -321,7 +344,7 @@ def repository(small: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "us@example.org")
     monkeypatch.setattr(extract, "ROOT", small)
     assert command.main(["package", "--out", str(small / "dist"), "--release"]) == 0
-    (small / ".gitignore").write_text("dist/\n*.example\n")
+    (small / ".gitignore").write_text("dist/\n")
     git(small, "init", "-q", "-b", "main")
     git(small, "add", ".")
     git(small, "commit", "-q", "-m", "sources")
