@@ -9,6 +9,7 @@ Exit codes: 0 no findings, 1 findings (with --diff: something to repair), 2 a wr
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import re
 import sys
@@ -210,6 +211,7 @@ def version() -> str:
 
 
 if __name__ == "__main__":
+    gc.disable()  # millions of syntax nodes that live to the end: collecting them costs a third of the time
     try:
         sys.exit(main())
     except BrokenPipeError:
