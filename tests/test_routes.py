@@ -31,6 +31,7 @@ CALLS: dict[
 ] = {  # in this order: a real call of each script that ships, and what it says
     "new_service.py": (("made",), "Made made in made."),
     "audit.py": (("made",), "no findings in "),  # the service that was just made
+    "inspect_project.py": (("made",), "SQLModel's AsyncSession, dependency get_session"),
 }
 
 
