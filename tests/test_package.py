@@ -205,7 +205,7 @@ def put(name: str, text: str) -> Callable[[Path], object]:
         (put("pyproject.toml", PROJECT.replace("1.2.3", "1.2")), r"the version 1\.2 is not of the form 1\.2\.3"),
         (put("SKILL.md", SKILL.replace("name: a", "name: A")), r"SKILL\.md: .*must be lowercase"),
         (put("SKILL.md", SKILL.replace("---\n", "", 1)), r"SKILL\.md: "),
-        (put("SKILL.md", SKILL.partition("| you")[0] + "[p](INDEX.md)\n"), r"SKILL\.md has no table of pages"),
+        (put("SKILL.md", SKILL.partition("| you")[0] + "[p](INDEX.md)\n"), r"SKILL\.md says of no page when to read it"),
     ],
 )  # fmt: skip
 def test_a_wrong_package_is_not_built(
@@ -428,16 +428,31 @@ def test_the_index_for_agents_is_short_and_true(built: Path, tmp_path: Path) -> 
 
 
 def test_the_index_says_when_to_read_a_page(built: Path) -> None:
-    rows = re.findall(r"^\| (.+) \| (.*references/.*) \|$", (ROOT / "SKILL.md").read_text(), re.MULTILINE)
-    entries = {}
-    for entry in (built / "AGENTS.md").read_text().splitlines()[-1].removeprefix("|").split("|"):
-        said, _, names = entry.rpartition("=")
-        entries[names] = said
-    assert rows
-    for purpose, cell in rows:
-        said = entries[",".join(re.findall(r"references/([\w-]+)\.md", cell))]
-        assert len(said) >= 8
-        assert purpose.replace("`", "").startswith(said)
+    """Each purpose is the start of what stands before the link in SKILL.md."""
+    router = (ROOT / "SKILL.md").read_text(encoding="utf-8").replace("`", "")
+    entries = (built / "AGENTS.md").read_text(encoding="utf-8").splitlines()[-1].removeprefix("|").split("|")
+    assert len(entries) > 10
+    for said, _, names in (entry.rpartition("=") for entry in entries if not entry.startswith("more=")):
+        (line,) = (
+            line
+            for line in router.splitlines()
+            if all(f"(references/{name}.md" in line for name in names.split(",")) and said in line
+        )
+        assert line.index(said) < line.index(f"(references/{names.split(',')[0]}.md")
+
+
+@pytest.mark.parametrize(
+    ("line", "entries"),
+    [
+        ("| Set up | new: `x`; else [a](references/a.md), [b](references/b.md#x) | `y` |", "Set up=a,b"),
+        ("- SQLite: locks, memory: [a](references/a.md). Search, `JSON`: [b](references/b.md).", "SQLite: locks, memory=a|Search, JSON=b"),
+        ("- It is slow: [a](references/a.md), then [b](references/b.md), [c](references/c.md).", "It is slow=a,b,c"),
+        ("- A word that no page explains: [INDEX.md](INDEX.md). Locks: [a](references/a.md)", "Locks=a"),
+    ],
+)  # fmt: skip
+def test_occasions_are_found_in_tables_and_lists(tmp_path: Path, line: str, entries: str) -> None:
+    (tmp_path / "SKILL.md").write_text(f"# T\n\n{line}\n\nSee [other](references/other.md).\n")
+    assert agents.generate(tmp_path).splitlines()[-1] == f"|{entries}"
 
 
 def table(rows: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from verify.project import PackageError
@@ -11,7 +12,7 @@ from verify.project import PackageError
 LIMIT = 2048  # bytes; the text is part of every request of the agent
 WHERE = ".agents/skills/async-sqlmodel"  # where `npx skills add` and library-skills put it
 _WIDEST, _NARROWEST = 100, 8  # characters that a purpose may have
-_ROW = re.compile(r"^\| (?P<purpose>[^|]+) \| (?P<pages>[^|]*\]\(references/[^|]*) \|$", re.MULTILINE)
+_PAGE = re.compile(r"\(references/([\w-]+)\.md")
 _TRAILING = re.compile(r"(?:[\s,;:.–-]|\b(?:a|an|and|at|by|for|in|of|on|or|over|the|to|with))+$")
 _TEXT = """\
 [async-sqlmodel]|root: {where}
@@ -31,12 +32,11 @@ def generate(skill: Path) -> str:
         skill: The skill as it is installed.
 
     Raises:
-        PackageError: It does not fit, or SKILL.md has no table of pages.
+        PackageError: It does not fit, or SKILL.md names no page.
     """
-    rows = _ROW.findall((skill / "SKILL.md").read_text(encoding="utf-8"))
-    if not rows:
-        raise PackageError("SKILL.md has no table of pages: AGENTS.md is made out of it")
-    pages = [(purpose, re.findall(r"\(references/([\w-]+)\.md", cell)) for purpose, cell in rows]
+    pages = list(_occasions((skill / "SKILL.md").read_text(encoding="utf-8")))
+    if not pages:
+        raise PackageError("SKILL.md says of no page when to read it: AGENTS.md is made out of that")
     named = {page for _, row in pages for page in row}
     rest = sorted({path.stem for path in (skill / "references").glob("*.md")} - named)
     scripts = "".join(f"|{_purpose_of(path)}={path.name}" for path in sorted((skill / "scripts").glob("*.py")))
@@ -49,9 +49,21 @@ def generate(skill: Path) -> str:
     raise PackageError(f"AGENTS.md would have {len(text.encode())} bytes, and must have less than {LIMIT}")
 
 
+def _occasions(text: str) -> Iterator[tuple[str, list[str]]]:
+    """The occasions to read a page, and the pages: a row of a table, or a sentence of a list that ends with its links."""
+    for line in text.splitlines():
+        if line.startswith("| "):
+            parts = [(line.split("|")[1], line)]
+        elif line.startswith("- "):
+            parts = [(one.partition(": [")[0], one) for one in re.split(r"(?<=\))\. ?", line.removeprefix("- "))]
+        else:
+            continue
+        yield from ((purpose.strip(), pages) for purpose, part in parts if (pages := _PAGE.findall(part)))
+
+
 def _clipped(purpose: str, width: int) -> str:
     """The first words of a purpose."""
-    words = purpose.replace("`", "")
+    words = re.sub(r"[`|=]", "", purpose)
     return _TRAILING.sub("", words if len(words) <= width else words[: width + 1].rpartition(" ")[0])
 
 

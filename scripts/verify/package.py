@@ -33,7 +33,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {  # by folder; a file of another kind is
     "assets": (
         "*.py", "*.md", "*.toml", "*.ini", "*.mako", "*.yml", "*.yaml", ".env.example", ".gitignore", ".dockerignore", "Dockerfile",
     ),
-    "scripts": ("*.py",),
+    "scripts": ("*.py", "*.json"),
 }  # fmt: skip
 STAY = ("dev.py", "verify")  # the rest of scripts/
 WHEEL = "async_sqlmodel_skill"
