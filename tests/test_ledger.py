@@ -65,12 +65,16 @@ def test_every_rule_has_a_card_that_is_run() -> None:
     found = cards.find(ROOT)
     assert {card.rule for card in found} == set(cards.RULES)
     for card in found:
-        assert card.block.kind in {"program", "file"}, f"{card.rule} on {card.page.path.name}:{card.block.line} is not run"
+        assert card.block.kind in {"program", "file"}, (
+            f"{card.rule} on {card.page.path.name}:{card.block.line} is not run"
+        )
     text = (ROOT / "references" / "anti-patterns.md").read_text(encoding="utf-8")
     assert all(f"\n## {rule}\n" in text for rule in cards.RULES)
 
 
-GOOD = Entry("X", Path("x.toml"), message="greenlet_spawn", cause="x", section="references/loading.md#fix-missinggreenlet")
+GOOD = Entry(
+    "X", Path("x.toml"), message="greenlet_spawn", cause="x", section="references/loading.md#fix-missinggreenlet"
+)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +123,10 @@ def test_an_id_in_two_files_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "reason"),
-    [("❌ ASM031: There is no such rule:", "there is no rule ASM031"), ("❌ ASM001: No block follows.", "has no block")],
+    [
+        ("❌ ASM031: There is no such rule:", "there is no rule ASM031"),
+        ("❌ ASM001: No block follows.", "has no block"),
+    ],
 )
 def test_a_card_that_shows_nothing_is_refused(tmp_path: Path, line: str, reason: str) -> None:
     shutil.copytree(ROOT / "references", tmp_path / "references")
