@@ -65,12 +65,16 @@ def test_every_rule_has_a_card_that_is_run() -> None:
     found = cards.find(ROOT)
     assert {card.rule for card in found} == set(cards.RULES)
     for card in found:
-        assert card.block.kind in {"program", "file"}, f"{card.rule} on {card.page.path.name}:{card.block.line} is not run"
+        assert card.block.kind in {"program", "file"}, (
+            f"{card.rule} on {card.page.path.name}:{card.block.line} is not run"
+        )
     text = (ROOT / "references" / "anti-patterns.md").read_text(encoding="utf-8")
     assert all(f"\n## {rule}\n" in text for rule in cards.RULES)
 
 
-GOOD = Entry("X", Path("x.toml"), message="greenlet_spawn", cause="x", section="references/loading.md#fix-missinggreenlet")
+GOOD = Entry(
+    "X", Path("x.toml"), message="greenlet_spawn", cause="x", section="references/loading.md#fix-missinggreenlet"
+)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +93,34 @@ def test_an_entry_that_leads_nowhere_is_found(change: dict[str, str], reason: st
     ledger.check(GOOD, ROOT)
     with pytest.raises(PageError, match=reason):
         ledger.check(dataclasses.replace(GOOD, **change), ROOT)  # type: ignore[arg-type]
+
+
+TESTED = Entry(
+    "X",
+    Path("x.toml"),
+    asset="scripts/new_service.py",
+    test="tests/test_new_service.py::test_json_says_what_was_made",
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"asset": "assets/service/nowhere"}, "assets/service/nowhere does not exist"),
+        ({"asset": "tests/test_ledger.py"}, "does not ship"),
+        ({"asset": ""}, "asset and test go together"),
+        ({"test": ""}, "asset and test go together"),
+        ({"test": "tests/test_nowhere.py::test_x"}, r"tests/test_nowhere\.py is no file of tests"),
+        ({"test": "scripts/new_service.py::main"}, "is no file of tests"),
+        ({"test": "tests/test_new_service.py::test_nothing"}, "has no test 'test_nothing'"),
+        ({"test": "tests/test_new_service.py"}, "has no test ''"),
+        ({"section": "references/loading.md#fix-missinggreenlet"}, "not both"),
+    ],
+)
+def test_an_asset_that_no_test_exercises_is_found(change: dict[str, str], reason: str) -> None:
+    ledger.check(TESTED, ROOT)
+    with pytest.raises(PageError, match=reason):
+        ledger.check(dataclasses.replace(TESTED, **change), ROOT)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +151,10 @@ def test_an_id_in_two_files_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "reason"),
-    [("❌ ASM031: There is no such rule:", "there is no rule ASM031"), ("❌ ASM001: No block follows.", "has no block")],
+    [
+        ("❌ ASM031: There is no such rule:", "there is no rule ASM031"),
+        ("❌ ASM001: No block follows.", "has no block"),
+    ],
 )
 def test_a_card_that_shows_nothing_is_refused(tmp_path: Path, line: str, reason: str) -> None:
     shutil.copytree(ROOT / "references", tmp_path / "references")
