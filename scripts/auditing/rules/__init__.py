@@ -1,0 +1,3 @@
+"""The checks, by topic. Importing this package registers them."""
+
+from auditing.rules import datetimes as datetimes

@@ -1,0 +1,86 @@
+"""The audit against the guides: each ❌ of a card is found at its line, and nothing is found in code that is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from auditing.finding import Finding
+from auditing.run import Selection, audit
+from project_source.files import walk
+from project_source.project import Project
+from verify import cards, extract, pages, sync
+from verify.cards import Card
+from verify.pages import Block, Page, Section
+
+ROOT = Path(__file__).parents[1]
+AMBIENT = "from sqlmodel.ext.asyncio.session import AsyncSession; from sqlalchemy.ext.asyncio import AsyncEngine; engine: AsyncEngine; session: AsyncSession"
+CARDS = cards.find(ROOT)
+UNSEEN: dict[tuple[str, str, str], str] = {}  # rule, page, section -> why no static check can see the card's ❌
+PAGES = [page for page in map(pages.parse, sync.shipped_pages()) if list(page.blocks)]
+
+
+def write(page: Page, section: Section, block: Block, folder: Path) -> tuple[str, int]:
+    """Write a section as it is when a block has been read.
+
+    Returns:
+        The path of the block's code, and what must be added to a line there to get the line of the page.
+    """
+    program: dict[int, str] = {}
+    files: dict[str, str] = {}
+    for step in page.steps(section):
+        if step.title:
+            files[step.title] = step.code
+        elif step.language == "python" and step.kind == "program":
+            program |= dict(enumerate(step.code.splitlines(), step.code_line))
+        if step is block:
+            break
+    if program:
+        program.setdefault(1, AMBIENT)
+        files["section.py"] = "\n".join(program.get(line, "") for line in range(1, max(program) + 1)) + "\n"
+    for path, text in files.items():
+        place = folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text, encoding="utf-8")
+    return (block.title, block.line) if block.title else ("section.py", 0)
+
+
+def found_in(page: Page, section: Section, block: Block, folder: Path, selection: Selection) -> list[Finding]:
+    """The findings inside a block."""
+    path, shift = write(page, section, block, folder)
+    found = audit(Project(walk(folder)), selection)
+    return [one for one in found if one.path == path and block.line < one.line + shift <= block.end_line]
+
+
+def test_there_are_cards_and_pages() -> None:
+    assert {card.rule for card in CARDS} == set(cards.RULES)
+    assert len(PAGES) > 20
+
+
+@pytest.mark.parametrize("card", CARDS, ids=[f"{one.rule}-{one.page.path.stem}-{one.block.line}" for one in CARDS])
+def test_the_bad_block_of_a_card_is_found(card: Card, tmp_path: Path) -> None:
+    """Some block of the card's ❌ group: a card may need a file and the code that uses it."""
+    group = [one for one in card.section.blocks if one.group == card.block.group]
+    wanted = Selection(frozenset({card.rule}), possible=True)
+    found = [
+        one
+        for n, block in enumerate(group)
+        for one in found_in(card.page, card.section, block, tmp_path / str(n), wanted)
+    ]
+    if reason := UNSEEN.get((card.rule, card.page.path.stem, pages.slug(card.section.title.replace("`", "")))):
+        assert not found, f"UNSEEN says that it cannot be found, as {reason}"
+    else:
+        assert found, f"{card.rule} is not found in the block at {card.page.path.name}:{card.block.line}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: extract.page_name(page.path))
+def test_nothing_is_found_in_blocks_that_are_right(page: Page, tmp_path: Path) -> None:
+    checked = 0
+    for number, section in enumerate(page.programs):
+        for block in page.steps(section):
+            if block.kind in {"program", "file"} and block.mark != "❌":
+                found = found_in(page, section, block, tmp_path / f"{number}-{block.line}", Selection())
+                assert not found, "\n".join(f"{page.path.name}:{one.line} {one.rule} {one.message}" for one in found)
+                checked += 1
+    assert checked or not any(block.kind in {"program", "file"} for block in page.blocks)
