@@ -80,6 +80,26 @@ def test_a_guide_has_its_parts(path: Path) -> None:
     assert all(section.blocks for section in page.sections if "When not" not in section.title)
 
 
+def points(text: str, section: str) -> list[str]:
+    """The numbered points of a section, each of which must say where it is proved."""
+    found = re.search(rf"^## {section}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"there is no section {section!r}"
+    return re.findall(r"^\d+\. (.+)$", found[1], re.MULTILINE)
+
+
+@pytest.mark.parametrize(("section", "number"), [("Must", 18), ("Must not", 10), ("Before production", 13)])
+def test_the_lists_of_best_practices_are_whole_and_lead_to_proofs(section: str, number: int) -> None:
+    found = points((ROOT / "references" / "best-practices.md").read_text(encoding="utf-8"), section)
+    assert len(found) == number
+    assert [one for one in found if "](" not in one and "scripts/audit.py" not in one] == []
+
+
+def test_a_list_that_is_gone_is_found() -> None:
+    assert points("## Must\n\n1. One.\n\n## Must not\n\n1. Two.\n2. Three.\n", "Must") == ["One."]
+    with pytest.raises(AssertionError, match="no section 'Must'"):
+        points("## Must not\n\n1. One.\n", "Must")
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_document_holds_no_stale_claim(path: Path) -> None:
     page = pages.parse(path)

@@ -67,7 +67,7 @@ SCENARIOS = {
         "tenancy.md#partition-a-table",
     ),
     "Behind PgBouncer, Supabase or Neon": (
-        "production-patterns.md#share-a-database-through-pgbouncer",
+        "pgbouncer.md",
         "database-setup.md#normalise-the-url",
     ),
     "Several customers, one database": (
