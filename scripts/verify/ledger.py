@@ -22,7 +22,13 @@ from verify.pages import Block, Page, PageError, Section
 FOLDER = Path("tests/ledger")
 REASONS = ("dropped: ", "cannot reproduce: ", "warn: ")
 KEYS = frozenset({"what", "message", "symptom", "cause", "section", "block", "asset", "test", "instead"})
-ASSETS = ("assets/", "scripts/", "SKILL.md", "INDEX.md", "references/troubleshooting.md")  # what ships and is not run as a page
+ASSETS = (
+    "assets/",
+    "scripts/",
+    "SKILL.md",
+    "INDEX.md",
+    "references/troubleshooting.md",
+)  # what ships and is not run as a page
 
 
 @dataclass(frozen=True)
