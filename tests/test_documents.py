@@ -222,7 +222,7 @@ def test_anchors_are_those_of_github(tmp_path: Path) -> None:
 def test_the_readme_lists_every_page_that_was_verified() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     table = text.partition(report.MARKERS[0])[2].partition(report.MARKERS[1])[0]
-    for path in GUIDES:
+    for path in [path for path in GUIDES if not pages.is_generated(path)]:
         blocks = sum(b.kind in {"program", "file"} and "sqlite" in b.databases for b in pages.parse(path).blocks)
         row = re.search(rf"\| \[references/{path.name}\].*", table)
         assert row, f"run the whole suite, then `python -m verify report --write`: {path.name} is not in the table"
