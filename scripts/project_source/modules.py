@@ -7,10 +7,11 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar, overload
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 Node = TypeVar("Node", bound=ast.AST)
+Other = TypeVar("Other", bound=ast.AST)
 Kind = Literal["import", "class", "function", "value", "annotation", "parameter", "with", "for", "other"]
 _SCOPES = (
     ast.FunctionDef,
@@ -86,10 +87,16 @@ class Module:
         self.scopes[self.tree] = self.top
         self._index(self.tree, self.top)
 
-    def all(self, *types: type[Node]) -> Iterator[Node]:
+    @overload
+    def all(self, one: type[Node], /) -> Iterator[Node]: ...
+    @overload
+    def all(self, one: type[Node], other: type[Other], /) -> Iterator[Node | Other]: ...
+    @overload
+    def all(self, *types: type[Node]) -> Iterator[Node]: ...
+    def all(self, *types: type[ast.AST]) -> Iterator[ast.AST]:
         """The nodes of some types, in the order of the text."""
         for one in types:
-            yield from self.nodes.get(one, ())  # type: ignore[misc]  # the list of a type holds that type alone
+            yield from self.nodes.get(one, ())
 
     def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
         """What a node stands in, from the inside out; the module is the last."""
@@ -115,7 +122,13 @@ class Module:
         """Whether a node is inside another one."""
         return any(one is container for one in self.ancestors(node))
 
-    def own(self, function: ast.AST, *types: type[Node]) -> Iterator[Node]:
+    @overload
+    def own(self, function: ast.AST, one: type[Node], /) -> Iterator[Node]: ...
+    @overload
+    def own(self, function: ast.AST, one: type[Node], other: type[Other], /) -> Iterator[Node | Other]: ...
+    @overload
+    def own(self, function: ast.AST, *types: type[Node]) -> Iterator[Node]: ...
+    def own(self, function: ast.AST, *types: type[ast.AST]) -> Iterator[ast.AST]:
         """The nodes of some types in a function, without those of functions and classes inside it."""
         stack = list(ast.iter_child_nodes(function))
         while stack:
@@ -241,6 +254,12 @@ class Module:
         parts = self.package.split(".") if self.package else []
         base = parts[: len(parts) - (node.level - 1)] if node.level > 1 else parts
         return ".".join([*base, *([node.module] if node.module else [])])
+
+
+def is_test(module: Module) -> bool:
+    """Whether a file belongs to tests."""
+    *folders, name = module.path.split("/")
+    return name.startswith(("test_", "conftest")) or name.endswith("_test.py") or bool({"tests", "test"} & set(folders))
 
 
 def default_of(function: Function, name: str) -> ast.expr | None:
