@@ -56,6 +56,7 @@ def dependencies(project: Project) -> tuple[Dependency, ...]:
     return tuple(
         _dependency(call, module, project)
         for module in project.modules.values()
+        if b"Depends" in module.source or b"Security" in module.source
         for call in module.all(ast.Call)
         if (call.args or call.keywords) and project.called(call, module) in known.DEPENDS
     )

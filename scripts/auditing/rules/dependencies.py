@@ -29,7 +29,8 @@ def commit_after_response(project: Project) -> Iterator[Found]:
         if one.scope == "function" or not one.is_generator or not one.function or not one.home:
             continue
         if one.function not in late:
-            late[one.function] = commits_late(one.function, one.home, project, frozenset())
+            managed = project.is_context_manager(one.function, one.home)  # fails at the first request, in another way
+            late[one.function] = not managed and commits_late(one.function, one.home, project, frozenset())
         if late[one.function]:
             reported.add(one.call)
             yield at(
@@ -121,7 +122,7 @@ def swallowing_dependency(project: Project) -> Iterator[Found]:
 
 def _swallowed(function: Function, module: Module, project: Project) -> Iterator[Found]:
     for one in module.own(function, ast.Yield):
-        if one.value is None or project.type_of(one.value, module) not in _COMMITTING:
+        if one.value is None or project.type_of(one.value, module) not in _COMMITTING | known.SESSION_MAKERS:
             continue
         for above in module.ancestors(one):
             if above is function:

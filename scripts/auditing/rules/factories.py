@@ -39,6 +39,7 @@ def factories(project: Project) -> tuple[Factory, ...]:
     return tuple(
         found
         for module in project.modules.values()
+        if b"ession" in module.source
         for call in module.all(ast.Call)
         if isinstance(call.func, ast.Name | ast.Attribute | ast.Subscript)
         and (found := _factory(call, module, project))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
+from functools import lru_cache
 
 from auditing.catalogue import check, project_check
 from auditing.finding import Found, at
@@ -68,7 +70,9 @@ def _place(target: ast.expr, line: ast.stmt, module: Module) -> str:
         return ""
     for above in module.ancestors(line):
         if isinstance(above, Function):
-            is_global = any(target.id in one.names for one in module.own(above, ast.Global))
+            is_global = any(
+                target.id in one.names and module.function_of(one) is above for one in module.all(ast.Global)
+            )
             return "the module" if is_global else ""
         if isinstance(above, ast.ClassDef):
             return "the class"
@@ -80,37 +84,54 @@ def _place(target: ast.expr, line: ast.stmt, module: Module) -> str:
 @project_check("ASM005")
 def engines_of_requests(project: Project) -> Iterator[Found]:
     """`create_async_engine` in an endpoint or dependency, or in what they call."""
-    waiting: list[tuple[Function, Module, int]] = []
-    for module in project.modules.values():
-        for function in module.all(ast.FunctionDef, ast.AsyncFunctionDef):
-            if function.decorator_list and is_route(function):
-                waiting.append((function, module, 0))
-    waiting += [(one.function, one.home, 0) for one in dependencies(project) if one.function and one.home]
-    makers = {
-        around
+    made = [
+        (call, function, module)
         for module in project.modules.values()
+        if b"async_engine" in module.source
         for call in module.all(ast.Call)
-        if project.called(call, module) in _ENGINES and (around := module.function_of(call))
-    }
-    if not makers:
-        return
-    seen: set[Function] = set()
-    while waiting:
-        function, module, depth = waiting.pop()
-        if function in seen or _cached(function, module):
-            continue
-        seen.add(function)
-        for call in module.own(function, ast.Call):
-            if function in makers and project.called(call, module) in _ENGINES:
-                if _throws_away(call, function, module):
-                    yield at(
-                        module, call, "an engine made for each request opens a pool each time",
-                        "make it once, in the lifespan or the module",
-                    )  # fmt: skip
-            elif depth < DEEP:
-                value = project.value_of(call.func, module)
-                if value and isinstance(value.node, Function) and value.module:
-                    waiting.append((value.node, value.module, depth + 1))
+        if project.called(call, module) in _ENGINES and (function := module.function_of(call))
+    ]
+    asked = {one.function for one in dependencies(project)}
+    for call, function, module in made:
+        if _throws_away(call, function, module, project) and _for_each_request(function, module, asked, project):
+            yield at(
+                module, call, "an engine made for each request opens a pool each time",
+                "make it once, in the lifespan or the module",
+            )  # fmt: skip
+
+
+@lru_cache(maxsize=2)
+def _calls(project: Project) -> dict[str, list[tuple[ast.Call, Module]]]:
+    """The calls of a project, by the last name of what they call."""
+    found: dict[str, list[tuple[ast.Call, Module]]] = defaultdict(list)
+    for module in project.modules.values():
+        for call in module.all(ast.Call):
+            if isinstance(call.func, ast.Name | ast.Attribute):
+                found[call.func.id if isinstance(call.func, ast.Name) else call.func.attr].append((call, module))
+    return found
+
+
+def _for_each_request(function: Function, module: Module, asked: set[Function | None], project: Project) -> bool:
+    """Whether a function is an endpoint, a dependency, or is called by one."""
+    reached, seen = {function: module}, {function}
+    for _ in range(DEEP):
+        reached = {one: home for one, home in reached.items() if not _cached(one, home)}
+        if any(one in asked or is_route(one) for one in reached):
+            return True
+        names = {one.name for one in reached}
+        callers: dict[Function, Module] = {}
+        for call, other in [one for name in names for one in _calls(project).get(name, ())]:
+            caller = other.function_of(call)
+            if (
+                caller
+                and caller not in seen
+                and (value := project.value_of(call.func, other))
+                and value.node in reached
+            ):
+                seen.add(caller)
+                callers[caller] = other
+        reached = callers
+    return False
 
 
 def _cached(function: Function, module: Module) -> bool:
@@ -120,13 +141,14 @@ def _cached(function: Function, module: Module) -> bool:
         for one in function.decorator_list
     ):
         return True
-    return next(module.own(function, ast.Global), None) is not None
+    return any(module.function_of(one) is function for one in module.all(ast.Global))
 
 
-def _throws_away(call: ast.Call, function: Function, module: Module) -> bool:
-    """Whether nobody keeps or disposes of an engine."""
+def _throws_away(call: ast.Call, function: Function, module: Module, project: Project) -> bool:
+    """Whether nobody keeps an engine. One that is disposed of may be meant, unless it is for the session of the request."""
     text = ast.unparse(function)
-    if "NullPool" in text or "StaticPool" in text or (".dispose()" in text and not module.is_generator(function)):
+    serves = any(one.value and project.is_session(one.value, module) for one in module.own(function, ast.Yield))
+    if "NullPool" in text or "StaticPool" in text or (".dispose()" in text and not serves):
         return False
     line = module.statement_of(call)
     targets: list[ast.expr] = []
