@@ -157,9 +157,10 @@ def _is_name(node: ast.AST, name: str) -> bool:
 
 
 def _is_object(node: ast.Attribute, module: Module) -> bool:
-    """Whether an attribute may be one of a row: of a name that the function binds, and read, not called."""
+    """Whether an attribute may be one of a row: of a name that the function binds, and read or dumped."""
     above = module.parents[node]
-    if not isinstance(node.value, ast.Name) or (isinstance(above, ast.Call) and above.func is node):
+    called = isinstance(above, ast.Call) and above.func is node
+    if not isinstance(node.value, ast.Name) or (called and node.attr not in {"model_dump", "model_dump_json"}):
         return False
     function = module.function_of(node) or module.tree
     return any(one.kind in {"value", "for"} for one in module.scopes[function].names.get(node.value.id, ()))
