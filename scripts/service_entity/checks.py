@@ -15,31 +15,30 @@ def tests(entity: Entity) -> str:
     names, name = entity.names, entity.names.entity
     make = f"make_{names.singular}"
     parts = [_constants(entity)]
-    if entity.references:
+    optional = [column for column in entity.references if column.nullable]
+    if optional:
         parts.append(_PARENTS)
     parts.append(_life(make, f"{names.article}_{names.singular}"))
     if required := [column.name for column in entity.columns if not column.nullable]:
         parts.append(_null_refused(make, required))
     if nullable := [column.name for column in entity.columns if column.nullable]:
-        parts.append(
-            _null_taken(make, nullable, "{**FIRST, **await parents(client)}" if entity.references else "FIRST")
-        )
+        parts.append(_null_taken(make, nullable, "{**FIRST, **await parents(client)}" if optional else "FIRST"))
     if unique := [column.name for column in entity.columns if column.field.unique]:
         parts.append(_duplicates(make, name, unique))
     if entity.references:
         parts += [_reference_to_nothing(make), _filter_by_reference(make), _loading(make, name)]
-    if required_references := [column for column in entity.references if not column.nullable]:
-        parts.append(_deletion_refused(make, required_references))
-    if optional_references := [column for column in entity.references if column.nullable]:
-        parts.append(_deletion_taken(make, optional_references))
+    if len(optional) < len(entity.references):
+        parts.append(_deletion_refused(make, [column for column in entity.references if not column.nullable]))
+    if optional:
+        parts.append(_deletion_taken(make, optional))
     parts += [_wrong_values(make), _filters(make), _bounds(make)]
-    models = [column.model.name for column in entity.references if column.model]
+    models = {one.name: one.module for column in entity.references if (one := column.model)}
     sources = {
         "Any": "typing", "AsyncClient": "httpx", "AsyncSession": "sqlmodel.ext.asyncio.session",
         "InvalidRequestError": "sqlalchemy.exc", "delete": "sqlalchemy", "joinedload": "sqlalchemy.orm",
         "col": "sqlmodel", "BadReference": "app.errors", "database_errors": "app.errors",
         f"{name}Service": f"app.services.{names.plural}",
-        **dict.fromkeys([*models, name], "app.models"),
+        **models, name: f"app.models.{names.singular}",
         **dict.fromkeys([*map(factory_name, models), make], "tests.factories"),
     }  # fmt: skip
     doc = f"{names.title}: what each endpoint answers, and what it answers when something is wrong."
@@ -62,8 +61,10 @@ def factory(entity: Entity) -> str:
         else:
             values.append(f'"{column.name}": {column.factory}')
     head = f"async def {make}(client: AsyncClient, /, **data: Any) -> dict[str, Any]:\n"
+    if any(column.field.unique and not column.model for column in entity.columns):
+        parents += f'    number = next(numbers["{entity.names.singular}"])\n'
     if values:
-        parents += f"    defaults = {{{', '.join(values)}}}\n"
+        parents += f"    defaults: dict[str, Any] = {{{', '.join(values)}}}\n"
         call = f'    return await made(client, "{path}", **{{**defaults, **data}})\n'
     else:
         call = f'    return await made(client, "{path}", **data)\n'

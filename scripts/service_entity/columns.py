@@ -9,7 +9,7 @@ from service_entity.errors import CallError
 from service_entity.fields import Field
 from service_entity.names import EntityNames
 
-NUMBER = "next(numbers)"  # in tests/factories.py
+NUMBER = "number"  # of the row, in tests/factories.py
 
 
 @dataclass(frozen=True)
@@ -255,11 +255,10 @@ def _reference(field: Field, names: EntityNames, models: dict[str, Model]) -> Co
         model = models[wanted]
     if model.problem:
         raise CallError(f"field {field.name}: {wanted} cannot be referred to: {model.problem}")
-    number = "Annotated[int, Field(ge=1, le=MAX_INT)]"
     return Column(
         field, f"{field.name}_id", "int", "int", "sa.Integer()", "1", "2", "1", ("0", "2**31", '"x"'),
         checks=("ge=1", "le=MAX_INT"),
         stored=(f'foreign_key="{model.table}.id"', *(['ondelete="SET NULL"'] if field.nullable else [])),
-        filters=(("", number), ("in", f"Annotated[list[{number}], Field(max_length=100)]")),
+        filters=(("", "Key"), ("in", "Annotated[list[Key], Field(max_length=100)]")),
         model=model,
     )  # fmt: skip

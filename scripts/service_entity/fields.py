@@ -19,7 +19,8 @@ MOST_CHARACTERS = 1000  # of a str; MariaDB counts 4 bytes each, and takes 65535
 MOST_INDEXED = 500  # PostgreSQL takes 2704 bytes in an index, MariaDB 3072
 ROW_BYTES = 60_000
 MOST_DIGITS = 15  # SQLite keeps a decimal as a float
-MOST_FIELDS = 100
+MOST_PLACES = 6  # JSON would show the seventh as 1E-7
+MOST_FIELDS = 60  # MariaDB takes 64 indexes a table
 _TOKEN = re.compile(r"(?:[^\s()]|\([^()]*\))+")
 _FIELD = re.compile(r"([^:()]*):([^:()]+)(\([^()]*\))?((?::[^:()]*)*)")
 _MODEL = re.compile(r"[A-Z][A-Za-z0-9]*")
@@ -117,8 +118,8 @@ def _check_arguments(field: Field) -> None:
         digits, places = field.numbers
         if not 1 <= digits <= MOST_DIGITS:
             raise CallError(f"field {field.name}: a decimal has 1 to {MOST_DIGITS} digits; SQLite keeps no more")
-        if places > digits:
-            raise CallError(f"field {field.name}: {places} places of {digits} digits")
+        if places > min(digits, MOST_PLACES):
+            raise CallError(f"field {field.name}: a decimal has 0 to {MOST_PLACES} places, and no more than digits")
     if field.kind == "enum":
         _check_members(field)
 
@@ -137,6 +138,8 @@ def _check_members(field: Field) -> None:
 def _check_modifiers(field: Field) -> None:
     if field.kind in ("text", "json") and (field.unique or field.index):
         raise CallError(f"field {field.name}: MariaDB has no plain index on {field.kind}; use str(LENGTH), or no index")
+    if field.unique and field.kind in ("str", "decimal") and field.numbers[0] < 2:
+        raise CallError(f"field {field.name}: a unique {field.kind} of 1 character allows ten rows; give it more")
     if field.kind in ("bool", "enum") and field.unique:
         raise CallError(f"field {field.name}: a unique {field.kind} allows one row for each value; leave unique out")
     if field.kind == "reference" and field.index:

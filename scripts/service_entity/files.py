@@ -144,7 +144,8 @@ def service(entity: Entity) -> str:
     name, plural = entity.names.entity, entity.names.plural.replace("_", " ")
     filters = "".join(f"    {field}: {kind} | None = None\n" for field, kind in entity.filters)
     sorts = ", ".join(f'"{one}", "-{one}"' for one in entity.sorts)
-    body = f'''class {name}Filter(FilterBase):
+    key = "Key = Annotated[int, Field(ge=1, le=MAX_INT)]\n\n\n" if entity.references else ""
+    body = f'''{key}class {name}Filter(FilterBase):
     """What a list of {plural} can be filtered and sorted by."""
 
     table = {name}
@@ -223,11 +224,9 @@ async def delete_{singular}({singular}_id: Id, {plural}: {services}) -> None:
 def migration(entity: Entity, revision: str, down: str) -> str:
     """migrations/versions/0002_add_invoice.py."""
     table = entity.names.table
-    enums = {column.sql: column.name.upper() for column in entity.enums}
     lines = [f'"{table}"', 'sa.Column("id", sa.Integer(), nullable=False)']
     for column in entity.columns:
-        sql = enums.get(column.sql, column.sql)
-        lines.append(f'sa.Column("{column.name}", {sql}, nullable={column.nullable})')
+        lines.append(f'sa.Column("{column.name}", {column.sql}, nullable={column.nullable})')
     lines += [f'sa.Column("{name}", AT, nullable=False)' for name in ("created_at", "updated_at")]
     for column in entity.references:
         assert column.model
@@ -251,7 +250,6 @@ def migration(entity: Entity, revision: str, down: str) -> str:
         constants += (
             'JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")\n'
         )
-    constants += "".join(f"{name} = {sql}\n" for sql, name in enums.items())
     if any(column.sql.startswith("exact_text") for column in entity.columns):
         constants += '''
 

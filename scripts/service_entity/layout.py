@@ -6,6 +6,7 @@ import re
 
 WIDTH = 120
 _OPEN, _CLOSE = "([{", ")]}"
+_ANNOTATED = re.compile(r'(\w+): (.*\]|.* \| None) = (None|"\w+")')
 _CALL = re.compile(r"[\w\])]$")  # what stands before the brackets of a call or a subscript
 
 
@@ -29,6 +30,8 @@ def _broken(line: str) -> str:
     if code.startswith("from ") and " import " in code and "(" not in code:
         module, _, names = code.removeprefix("from ").partition(" import ")
         return from_import(module, names.split(", "))
+    if broken := _broken_value(indent, code):
+        return broken
     pairs = _pairs(code)
     if not pairs or code.startswith(("#", '"""')):
         return line
@@ -38,10 +41,22 @@ def _broken(line: str) -> str:
     if not items:
         return line
     head, tail, deeper = code[: start + 1], code[end:], indent + "    "
-    if (definition or _CALL.search(head[:-1])) and len(deeper + inside) <= WIDTH and not _only_literal(items):
+    on_one_line = len(items) > 1 if definition else bool(_CALL.search(head[:-1])) and not _only_literal(items)
+    if on_one_line and len(deeper + inside) <= WIDTH:
         return f"{indent}{head}\n{deeper}{inside}\n{indent}{tail}\n"
     lines = "".join(fit(f"{deeper}{item},\n") for item in items)
     return f"{indent}{head}\n{lines}{indent}{tail}\n"
+
+
+def _broken_value(indent: str, code: str) -> str:
+    """An annotation with a short value, such as ``sort: Literal["a", "b"] = "a"``; empty where it is something else."""
+    if not (match := _ANNOTATED.fullmatch(code)):
+        return ""
+    name, annotation, value = match.groups()
+    if annotation.endswith(" | None"):
+        return f"{indent}{name}: (\n{indent}    {annotation}\n{indent}) = {value}\n"
+    first = f"{indent}{name}: {annotation} = ("
+    return f"{first}\n{indent}    {value}\n{indent})\n" if len(first) <= WIDTH else ""
 
 
 def _only_literal(items: list[str]) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from service_entity.errors import CallError
 from service_entity.reserved import reserved_by
 
-LONGEST = 40  # characters of a name that the caller chooses
+LONGEST = {"--entity": 30, "field": 30, "--plural": 40, "--table": 40}  # characters
 IDENTIFIER = 63  # characters of a name that PostgreSQL keeps; MariaDB keeps 64
 
 _ENTITY = re.compile(r"([A-Z][a-z0-9]+)+")
@@ -31,7 +31,7 @@ _USED = {
     "Any", "Annotated", "Literal", "Optional", "Decimal", "Enum", "UUID", "AfterValidator", "ConfigDict", "FiniteFloat",
     "StringConstraints", "Double", "SQLModel", "Field", "Relationship", "Callable", "Awaitable", "APIRouter", "Query",
     "AsyncClient", "AsyncSession", "BadReference", "InvalidRequestError", "JsonObject", "LongText", "Moment", "Name",
-    "Text", "Timestamps", "UTCMicroseconds", "ServiceBase", "FilterBase", "Page", "Id",
+    "Text", "Timestamps", "UTCMicroseconds", "ServiceBase", "FilterBase", "Page", "Id", "Key",
 }  # fmt: skip
 _LOCAL = {"data", "query", "router", "session", "client", "self"}
 # public names of SQLModel and pydantic; a test compares them with the libraries
@@ -111,6 +111,8 @@ def entity_names(entity: str, plural: str | None = None, table: str | None = Non
         raise CallError(f"--entity {entity}: {singular!r} is a keyword of Python; choose another name")
     if entity in _USED or hasattr(builtins, entity):
         raise CallError(f"--entity {entity}: the service uses this name for something else; choose another")
+    if entity.startswith("Test"):
+        raise CallError(f"--entity {entity}: pytest would take a class of this name for a test; choose another")
     if plural is not None and not _SNAKE.fullmatch(plural):
         raise CallError(f"--plural {plural!r}: write it in lower case, such as invoice_lines")
     plural = plural or _plural(singular)
@@ -180,8 +182,8 @@ def _table(entity: str, table: str) -> str:
 
 
 def _short(what: str, name: str) -> None:
-    if len(name) > LONGEST:
-        raise CallError(f"{what} {name}: {len(name)} characters; at most {LONGEST}")
+    if len(name) > LONGEST[what]:
+        raise CallError(f"{what} {name}: {len(name)} characters; at most {LONGEST[what]}")
 
 
 def _plural(singular: str) -> str:
