@@ -126,10 +126,16 @@ class Source:
         elif peers:
             self._insert_lines(peers[-1][0].end_lineno, statement)
         else:
-            makers = [node for node in self.tree.body if isinstance(node, ast.FunctionDef) and node.name == "provide"]
-            if not makers:
+            body = self.tree.body
+            places = [place for place, node in enumerate(body) if getattr(node, "name", "") == "provide"]
+            if not places:
                 raise self.missing("function provide()")
-            self._insert_lines(makers[0].end_lineno, f"\n\n{statement}")
+            if places[0] + 1 == len(body):
+                self._insert_lines(body[places[0]].end_lineno, f"\n\n{statement}")
+                return
+            following = body[places[0] + 1]
+            gap = "\n\n" if isinstance(following, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) else "\n"
+            self._insert_lines(self._first_line(following.lineno), statement + gap)
 
     def add_router(self, module: str) -> None:
         """Have app/main.py include a router.

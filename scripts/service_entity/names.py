@@ -150,7 +150,7 @@ def field_name(name: str, *, column: bool = True) -> str:
         reason = f"is a reserved word of {' and '.join(databases)}"
     else:
         return name
-    raise CallError(f"field {name}: the name {reason}; choose another, such as {name}_text or {name}_of_it")
+    raise CallError(f"field {name}: the name {reason}; choose another")
 
 
 def check_identifiers(identifiers: list[str]) -> None:

@@ -168,7 +168,7 @@ class Service:
         if there := [name for name in change.created if os.path.lexists(self.root / name)]:
             raise TargetError(f"{there[0]} is already there; choose another name or --plural, or remove the file")
         self._edit(entity)
-        change.edited = {name: one.text for name, one in self._sources.items() if self._is_changed(name)}
+        change.edited = {name: one.text for name, one in sorted(self._sources.items()) if self._is_changed(name)}
         for name, text in {**change.created, **change.edited}.items():
             try:
                 compile(text, name, "exec", dont_inherit=True)
