@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # python3 -I leaves it
 from service_entity.errors import CallError, TargetError
 from service_entity.fields import EXAMPLE, MODIFIERS, TYPES, parse
 from service_entity.names import entity_names
+from service_entity.planning import plan
 from service_entity.service import Service
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "assets" / "service"
@@ -142,12 +143,12 @@ def add_entity(target: Path, options: argparse.Namespace) -> dict[str, object]:
     names = entity_names(options.entity, options.plural, options.table)
     fields = parse(options.fields)
     service = Service(target)
-    change = service.plan(names, fields)
+    change = plan(service, names, fields)
     if not options.allow_dirty and (dirty := service.uncommitted(list(change.edited))):
         raise TargetError(
             f"{', '.join(dirty)}: not committed; commit first, so that git shows what is added, or use --allow-dirty"
         )
-    service.write(change)
+    change.write(target)
     return {
         "path": str(target.absolute()), "entity": names.entity, "table": names.table, "route": names.path,
         "revision": change.revision, "created": sorted(change.created), "edited": sorted(change.edited),

@@ -245,6 +245,8 @@ def installed(tmp_path: Path) -> Path:
     )
     (folder / "scripts").mkdir()
     shutil.copy(ROOT / "scripts" / "new_service.py", folder / "scripts")
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "scripts" / "service_entity", folder / "scripts" / "service_entity", ignore=ignored)
     return folder
 
 

@@ -12,8 +12,7 @@ from service_entity.names import EntityNames
 
 _PYTHON = {
     "Annotated": "typing", "Any": "typing", "Literal": "typing", "Optional": "typing", "Decimal": "decimal",
-    "Enum": "enum", "UUID": "uuid", "date": "datetime", "datetime": "datetime", "Callable": "collections.abc",
-    "Awaitable": "collections.abc",
+    "Enum": "enum", "UUID": "uuid", "date": "datetime", "datetime": "datetime",
 }  # fmt: skip
 _PYDANTIC = dict.fromkeys(("AfterValidator", "ConfigDict", "FiniteFloat", "StringConstraints"), "pydantic")
 _BASE = dict.fromkeys(

@@ -27,10 +27,10 @@ _WITHOUT_PLURAL = {
 }  # fmt: skip
 
 # names that the generated modules import or define
-_USED = {
-    "Any", "Annotated", "Literal", "Optional", "Decimal", "Enum", "UUID", "AfterValidator", "ConfigDict", "FiniteFloat",
-    "StringConstraints", "Double", "SQLModel", "Field", "Relationship", "Callable", "Awaitable", "APIRouter", "Query",
-    "AsyncClient", "AsyncSession", "BadReference", "InvalidRequestError", "JsonObject", "LongText", "Moment", "Name",
+USED = {
+    "Any", "Annotated", "Literal", "Optional", "Decimal", "Enum", "AfterValidator", "ConfigDict", "FiniteFloat",
+    "StringConstraints", "Double", "SQLModel", "Field", "Relationship", "APIRouter", "Query",
+    "AsyncClient", "AsyncSession", "BadReference", "InvalidRequestError", "JsonObject", "LongText", "Moment",
     "Text", "Timestamps", "UTCMicroseconds", "ServiceBase", "FilterBase", "Page", "Id", "Key",
 }  # fmt: skip
 _LOCAL = {"data", "query", "router", "session", "client", "self"}
@@ -109,7 +109,7 @@ def entity_names(entity: str, plural: str | None = None, table: str | None = Non
     singular = snake(entity)
     if keyword.iskeyword(singular):
         raise CallError(f"--entity {entity}: {singular!r} is a keyword of Python; choose another name")
-    if entity in _USED or hasattr(builtins, entity):
+    if entity in USED or hasattr(builtins, entity):
         raise CallError(f"--entity {entity}: the service uses this name for something else; choose another")
     if entity.startswith("Test"):
         raise CallError(f"--entity {entity}: pytest would take a class of this name for a test; choose another")
