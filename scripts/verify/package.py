@@ -26,7 +26,7 @@ from verify.project import PackageError, Project
 SKILL = "async-sqlmodel"
 DOCUMENTS = ("SKILL.md", "INDEX.md", "LICENSE")
 SCRIPTS = (  # what agents run, and the packages that it imports
-    "audit.py", "auditing", "inspect_project.py", "inspecting", "new_service.py", "project_source",
+    "audit.py", "auditing", "inspect_project.py", "inspecting", "new_service.py", "project_source", "service_entity",
 )  # fmt: skip
 KINDS: Mapping[str, tuple[str, ...]] = {  # by folder; a file of another kind is an error, not a surprise for the user
     "references": ("*.md",),
