@@ -147,6 +147,15 @@ class Module:
             scope = scope.parent
         return []
 
+    def every_binding(self, name: str, at: ast.AST) -> list[Binding]:
+        """All bindings of a name in the scope that binds it, in the order of the text."""
+        scope: Scope | None = self._scope_of(at)
+        while scope is not None:
+            if found := scope.names.get(name):
+                return found
+            scope = scope.parent
+        return []
+
     def _scope_of(self, node: ast.AST) -> Scope:
         child, above = node, self.parents.get(node)
         while above is not None:
