@@ -12,6 +12,8 @@ from auditing.catalogue import CHECKS, PROJECT_CHECKS, RULES
 from verify import cards
 
 CASES = Path(__file__).parent / "audit" / "cases"
+BAD = Path(__file__).parent / "audit" / "bad_service"
+PLANTED = 40  # faults of the bad service, at least
 EACH = 10  # cases that break a rule, and cases that do not
 ALL = [(path.stem, case) for path in sorted(CASES.glob("*.txt")) for case in audit_cases.read(path)]
 
@@ -40,3 +42,23 @@ def test_a_rule_finds_the_marked_lines_and_no_others(rule: str, case: Case, tmp_
         assert one.message
         assert one.remedy
         assert not one.message.endswith(".")
+
+
+def test_the_planted_faults_of_a_bad_service_are_found(tmp_path: Path) -> None:
+    files = {
+        p.relative_to(BAD).as_posix(): p.read_text()
+        for p in sorted(BAD.rglob("*"))
+        if p.is_file() and "__pycache__" not in p.parts
+    }
+    case = Case("a bad service", files)
+    case.write(tmp_path)
+    assert len(case.marks) >= PLANTED
+    assert {rule for _, _, rule in case.marks} == set(RULES)
+    found = audit_cases.places(audit_cases.findings(tmp_path))
+    assert sorted(case.marks - found) == []
+    assert sorted(found - case.marks) == []
+
+
+def test_nothing_is_found_in_the_template() -> None:
+    found = audit_cases.findings(Path(__file__).parents[1] / "assets" / "service")
+    assert [(one.path, one.line, one.rule, one.message) for one in found if not one.possible] == []

@@ -71,6 +71,10 @@ def test_a_guide_has_its_parts(path: Path) -> None:
     assert len(text.splitlines()) <= MAX_LINES
     after_title = text.split("\n", 2)[2].lstrip()
     assert after_title.startswith("Use this when ")
+    if pages.is_generated(path):
+        assert not list(page.blocks)
+        assert len(re.findall(r"\]\([\w-]+\.md", text)) > 30, "a generated page is a map of the others"
+        return
     assert page.preface.blocks, "the main code block stands before the first H2"
     assert page.preface.blocks[0].kind != "excerpt"
     assert all(section.blocks for section in page.sections if "When not" not in section.title)

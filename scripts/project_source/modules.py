@@ -7,6 +7,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, TypeAlias, TypeVar
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -22,7 +23,25 @@ _SCOPES = (
     ast.DictComp,
     ast.GeneratorExp,
 )
-_SKIPPED = (ast.expr_context, ast.operator, ast.unaryop, ast.cmpop, ast.boolop)
+_BINDING = (
+    ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.Assign, ast.AnnAssign, ast.NamedExpr,
+    ast.With, ast.AsyncWith, ast.For, ast.AsyncFor, ast.comprehension, ast.ExceptHandler,
+)  # fmt: skip
+_FIELDS: dict[type[ast.AST], tuple[str, ...]] = {}
+_PLAIN = frozenset({
+    "ctx",
+    "op",
+    "ops",
+    "type_comment",
+    "kind",
+    "id",
+    "attr",
+    "level",
+    "module",
+    "is_async",
+    "simple",
+    "conversion",
+})
 
 
 @dataclass(frozen=True)
@@ -91,6 +110,11 @@ class Module:
         for one in types:
             yield from self.nodes.get(one, ())  # type: ignore[misc]  # the list of a type holds that type alone
 
+    def functions(self) -> Iterator[Function]:
+        """All functions and methods."""
+        yield from self.all(ast.FunctionDef)
+        yield from self.all(ast.AsyncFunctionDef)
+
     def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
         """What a node stands in, from the inside out; the module is the last."""
         while (above := self.parents.get(node)) is not None:
@@ -100,6 +124,20 @@ class Module:
     def function_of(self, node: ast.AST) -> Function | None:
         """The function that a node stands in (lambdas are looked through)."""
         return next((one for one in self.ancestors(node) if isinstance(one, Function)), None)
+
+    @cached_property
+    def self_assignments(self) -> dict[ast.ClassDef, dict[str, ast.Assign | ast.AnnAssign]]:
+        """What the methods of each class assign to attributes of self: the first assignment of each name."""
+        found: dict[ast.ClassDef, dict[str, ast.Assign | ast.AnnAssign]] = defaultdict(dict)
+        plain: list[tuple[ast.expr, ast.Assign | ast.AnnAssign]] = [
+            (target, node) for node in self.all(ast.Assign) for target in node.targets
+        ]
+        for target, node in [*plain, *((one.target, one) for one in self.all(ast.AnnAssign))]:
+            if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self":
+                owner = self.class_of(node)
+                if owner:
+                    found[owner].setdefault(target.attr, node)
+        return found
 
     def class_of(self, node: ast.AST) -> ast.ClassDef | None:
         """The class whose body, or method, a node stands in."""
@@ -117,13 +155,13 @@ class Module:
 
     def own(self, function: ast.AST, *types: type[Node]) -> Iterator[Node]:
         """The nodes of some types in a function, without those of functions and classes inside it."""
-        stack = list(ast.iter_child_nodes(function))
+        stack = _children(function)[::-1]
         while stack:
-            node = stack.pop(0)
+            node = stack.pop()
             if isinstance(node, types):
                 yield node
             if not isinstance(node, Function | ast.ClassDef | ast.Lambda):
-                stack[:0] = list(ast.iter_child_nodes(node))
+                stack += _children(node)[::-1]
 
     def is_generator(self, function: Function) -> bool:
         """Whether it yields."""
@@ -182,9 +220,9 @@ class Module:
             inner = scope
             if isinstance(node, _SCOPES):
                 inner = self.scopes[node] = Scope(node, scope)
-            self._bind(node, scope, inner)
-            children = [child for child in ast.iter_child_nodes(node) if not isinstance(child, _SKIPPED)]
-            for child in reversed(children):
+            if isinstance(node, _BINDING):
+                self._bind(node, scope, inner)
+            for child in _children(node)[::-1]:
                 parents[child] = node
                 stack.append((child, inner))
 
@@ -250,6 +288,25 @@ class Module:
         parts = self.package.split(".") if self.package else []
         base = parts[: len(parts) - (node.level - 1)] if node.level > 1 else parts
         return ".".join([*base, *([node.module] if node.module else [])])
+
+
+def _children(node: ast.AST) -> list[ast.AST]:
+    """The nodes right below a node, in the order of the text, without contexts and operators."""
+    found: list[ast.AST] = []
+    for name in _node_fields(type(node)):
+        value = getattr(node, name, None)
+        if type(value) is list:
+            found += [one for one in value if isinstance(one, ast.AST)]
+        elif isinstance(value, ast.AST):
+            found.append(value)
+    return found
+
+
+def _node_fields(kind: type[ast.AST]) -> tuple[str, ...]:
+    """The fields of a kind of node that hold nodes worth a look."""
+    if kind not in _FIELDS:
+        _FIELDS[kind] = tuple(name for name in kind._fields if name not in _PLAIN)
+    return _FIELDS[kind]
 
 
 def default_of(function: Function, name: str) -> ast.expr | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -50,12 +50,16 @@ class Project:
         modules: By path.
     """
 
-    def __init__(self, tree: Tree) -> None:
-        """Parse every Python file; what cannot be parsed is noted in `tree.unread`."""
+    def __init__(self, tree: Tree, wanted: Callable[[bytes], bool] | None = None) -> None:
+        """Parse the Python files; what cannot be parsed is noted in `tree.unread`.
+
+        Args:
+            wanted: Says by its content whether a file matters; every one does where it is missing.
+        """
         self.tree = tree
         self.modules: dict[str, Module] = {}
         for path in tree.files:
-            if path.endswith(".py") and (source := tree.read(path)) is not None:
+            if path.endswith(".py") and (source := tree.read(path)) is not None and (not wanted or wanted(source)):
                 try:
                     self.modules[path] = Module(path, source)
                 except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -67,6 +71,7 @@ class Project:
         self._by_last: dict[str, list[Module]] = defaultdict(list)
         for module in self.modules.values():
             self._by_last[module.name.rpartition(".")[2]].append(module)
+        self._found: dict[tuple[str, str], Module | None] = {}
         self._values: dict[ast.AST, Value | None] = {}
         self._busy: set[ast.AST] = set()
 
@@ -74,6 +79,12 @@ class Project:
 
     def find(self, name: str, near: Module) -> Module | None:
         """The module that an import means: the project may lie below src/, or below several folders of their own."""
+        place = (name, near.package)
+        if place not in self._found:
+            self._found[place] = self._find(name, near)
+        return self._found[place]
+
+    def _find(self, name: str, near: Module) -> Module | None:
         if not name or name.partition(".")[0] in known.THIRD_PARTY or name.partition(".")[0] in sys.stdlib_module_names:
             return None
         found = [one for one in self._by_last[name.rpartition(".")[2]] if f".{one.name}".endswith(f".{name}")]
@@ -317,7 +328,7 @@ class Project:
         if value.instance:  # such as async_sessionmaker, called
             return self._made_by(value)
         if isinstance(value.node, Function) and value.module:
-            return self._returned(value.node, value.module)
+            return self.result_of_function(value.node, value.module)
         return Value(value.name, True, value.node, value.module) if _is_class_name(value) else None
 
     def _parameter(self, parameter: ast.arg, module: Module) -> Value | None:
@@ -335,7 +346,7 @@ class Project:
             return Value(f"{module.name}.{owner.name}", parameter.arg == "self", owner, module)
         return None
 
-    def _returned(self, function: Function, module: Module) -> Value | None:
+    def result_of_function(self, function: Function, module: Module) -> Value | None:
         """What a function returns or yields, by its annotation or its code."""
         annotation = function.returns
         if isinstance(annotation, ast.Subscript):
@@ -365,7 +376,7 @@ class Project:
         if isinstance(value.node, Function) and value.module:
             if self.is_context_manager(value.node, value.module) or value.module.is_generator(value.node):
                 return None  # what it yields is found by `with` and `for`
-            return self._returned(value.node, value.module)
+            return self.result_of_function(value.node, value.module)
         return Value(value.name, True, call, module) if _is_class_name(value) else None
 
     def _made_by(self, maker: Value) -> Value | None:
@@ -408,7 +419,7 @@ class Project:
         if value is None or not isinstance(value.node, Function) or value.module is None:
             return None
         if known_managers or value.module.is_generator(value.node):
-            return self._returned(value.node, value.module)
+            return self.result_of_function(value.node, value.module)
         return None
 
     def _attribute(self, node: ast.Attribute, module: Module) -> Value | None:
@@ -435,16 +446,11 @@ class Project:
             scope = one.module.scopes[one.node]
             for binding in scope.names.get(name, [])[::-1]:
                 return self._bound(binding, one.module)
-            for method in one.node.body:
-                if isinstance(method, Function):
-                    for place in one.module.own(method, ast.AST):
-                        if not isinstance(place, ast.Assign | ast.AnnAssign):
-                            continue
-                        targets = place.targets if isinstance(place, ast.Assign) else [place.target]
-                        if any(_is_self(target, name) for target in targets):
-                            if isinstance(place, ast.AnnAssign):
-                                return self.annotated(place.annotation, one.module)
-                            return self.value_of(place.value, one.module)
+            place = one.module.self_assignments.get(one.node, {}).get(name)
+            if isinstance(place, ast.AnnAssign):
+                return self.annotated(place.annotation, one.module)
+            if place is not None:
+                return self.value_of(place.value, one.module)
         return None
 
     # ---- classes --------------------------------------------------------------------------------
@@ -499,12 +505,3 @@ def _is_none(node: ast.expr) -> bool:
 
 def _is_class_name(value: Value) -> bool:
     return isinstance(value.node, ast.ClassDef) or (value.node is None and value.name.rpartition(".")[2][:1].isupper())
-
-
-def _is_self(target: ast.expr, name: str) -> bool:
-    return (
-        isinstance(target, ast.Attribute)
-        and target.attr == name
-        and isinstance(target.value, ast.Name)
-        and target.value.id == "self"
-    )

@@ -63,7 +63,7 @@ SCENARIOS = {
     "A table with millions of rows": (
         "async-operations.md",
         "queries.md#paginate",
-        "migrations.md#add-a-required-column",
+        "schema-changes.md#add-a-required-column",
         "tenancy.md#partition-a-table",
     ),
     "Behind PgBouncer, Supabase or Neon": (

@@ -1,4 +1,4 @@
-"""Precision and speed of the audit on real projects. `python tests/benchmarks/audit.py --corpus DIR`
+"""Precision and speed of the audit on real projects. `python tests/benchmarks/audit_corpus.py --corpus DIR`
 
 DIR holds `corpus.json`, a list of {"repository": "owner/name", "commit": ...}, and each project's files in `owner+name/`.
 Every finding is looked up in tests/audit/judgements/*.tsv, by repository, path, line and rule; one that was not judged
