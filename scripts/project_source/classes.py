@@ -128,7 +128,9 @@ class Class:
         """Whether all that it inherits is known: each base is a class of the project, or one that brings nothing to a table."""
         own = {one.qualified for one in self.lineage}
         return not self.has_metaclass and all(
-            self._project.name_of(base, one.module) in own | _PLAIN_BASES for one in self.lineage for base in one.base_nodes
+            self._project.name_of(base, one.module) in own | _PLAIN_BASES
+            for one in self.lineage
+            for base in one.base_nodes
         )
 
     @cached_property

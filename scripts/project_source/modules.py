@@ -318,6 +318,11 @@ def default_of(function: Function, name: str) -> ast.expr | None:
     return next((value for one, value in pairs if one.arg == name), None)
 
 
+def last_name(node: ast.AST) -> str:
+    """The name itself, or the one behind the last dot; "" for other expressions."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
 def keyword(call: ast.Call, name: str) -> ast.expr | None:
     """The value of a keyword argument of a call."""
     return next((one.value for one in call.keywords if one.arg == name), None)

@@ -46,11 +46,18 @@ def statement_of(node: ast.AST, project: Project, module: Module) -> Statement |
     """
     bases: list[ast.Call] = []
     steps: list[ast.Call] = []
-    return Statement(tuple(bases), tuple(steps)) if _collect(node, project, module, bases, steps, ()) and bases else None
+    return (
+        Statement(tuple(bases), tuple(steps)) if _collect(node, project, module, bases, steps, ()) and bases else None
+    )
 
 
 def _collect(
-    node: ast.AST, project: Project, module: Module, bases: list[ast.Call], steps: list[ast.Call], names: tuple[str, ...]
+    node: ast.AST,
+    project: Project,
+    module: Module,
+    bases: list[ast.Call],
+    steps: list[ast.Call],
+    names: tuple[str, ...],
 ) -> bool:
     while isinstance(node, ast.Call):
         if isinstance(node.func, ast.Attribute) and not isinstance(node.func.value, ast.Name):
@@ -121,7 +128,12 @@ def _element(node: ast.AST, project: Project, module: Module, depth: int) -> Cla
         return None
     if isinstance(node, ast.Call) and method(node) in {"all", "fetchall"} and isinstance(node.func, ast.Attribute):
         return _result(node.func.value, project, module, depth - 1)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"list", "reversed", "sorted"} and node.args:
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in {"list", "reversed", "sorted"}
+        and node.args
+    ):
         return _element(node.args[0], project, module, depth - 1)
     if isinstance(node, ast.Name):
         for one in module.bindings(node.id, node)[:1]:

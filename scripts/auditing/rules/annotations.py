@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from auditing.catalogue import check
 from auditing.finding import Edit, Found, at, replacing
 from project_source.classes import Field
-from project_source.modules import Module
+from project_source.modules import Module, last_name
 from project_source.project import Project
 
 _LISTS = frozenset({"list", "List"})
@@ -21,10 +21,10 @@ _OTHERS = frozenset({
 @check("ASM014")
 def unreadable_annotations(project: Project, module: Module) -> Iterator[Found]:
     """A union or a generic in one string, a string beside `|`, a collection that is no list, and the future import."""
-    future = any(
-        one.module == "__future__" and any(name.name == "annotations" for name in one.names)
-        for one in module.all(ast.ImportFrom)
-    )
+    future = next(
+        (one for one in module.all(ast.ImportFrom)
+         if one.module == "__future__" and any(name.name == "annotations" for name in one.names)), None,
+    )  # fmt: skip
     for call in module.all(ast.Call):
         line = module.parents.get(call)
         body = module.parents.get(line) if isinstance(line, ast.AnnAssign) else None
@@ -34,16 +34,21 @@ def unreadable_annotations(project: Project, module: Module) -> Iterator[Found]:
         assert isinstance(line.target, ast.Name)
         klass = project.class_of(body)
         field = klass.own_fields.get(line.target.id)
-        if klass.is_table and not klass.has_metaclass and field and field.node is line and not field.argument("sa_relationship"):
-            yield from _future(field, module) if future else _plain(field, module)
-
-
-def _future(field: Field, module: Module) -> Iterator[Found]:
-    if not isinstance(field.node.annotation, ast.Name | ast.Attribute):
-        yield at(
-            module, field.node, "`from __future__ import annotations` makes this annotation one string, which the mapper cannot resolve",
-            "remove the future import from this file, and quote only the class: `list[\"Hero\"]`",
-        )  # fmt: skip
+        if (
+            klass.is_table
+            and not klass.has_metaclass
+            and field
+            and field.node is line
+            and not field.argument("sa_relationship")
+        ):
+            if future is None:
+                yield from _plain(field, module)
+            elif not isinstance(field.node.annotation, ast.Name | ast.Attribute):
+                yield at(
+                    module, future, f"the future import makes one string of each annotation: the mapper cannot resolve `{klass.name}.{field.name}`",
+                    "remove it from this file, and quote only the class: `list[\"Hero\"]`",
+                )  # fmt: skip
+                return
 
 
 def _plain(field: Field, module: Module) -> Iterator[Found]:
@@ -58,9 +63,9 @@ def _plain(field: Field, module: Module) -> Iterator[Found]:
                     module, field.node, f"`{_shown(node)}` is a TypeError: `|` does not take a string", f'write `Optional["{text}"]`',
                     edits=_repair(node, f'Optional["{text}"]') if text.isidentifier() else (), imports=["from typing import Optional"],
                 )  # fmt: skip
-        elif isinstance(node, ast.Subscript) and _last(node.value) in _OTHERS:
+        elif isinstance(node, ast.Subscript) and last_name(node.value) in _OTHERS:
             yield at(
-                module, field.node, f"`Relationship()` cannot read `{_last(node.value)}[...]`: the class fails with a RecursionError",
+                module, field.node, f"`Relationship()` cannot read `{last_name(node.value)}[...]`: the class fails with a RecursionError",
                 'write `list["Hero"]`',
             )  # fmt: skip
             return
@@ -70,19 +75,20 @@ def _string(node: ast.Constant, field: Field, module: Module) -> Iterator[Found]
     above = module.parents.get(node)
     if isinstance(above, ast.BinOp):
         return  # reported as a whole
+    text = str(node.value)
     try:
-        inner = ast.parse(str(node.value).strip(), mode="eval").body
+        inner = ast.parse(text.strip(), mode="eval").body
     except SyntaxError:
         return
     if isinstance(inner, ast.Name | ast.Attribute):
         return
     wanted, imports = _unquoted(inner)
-    inside_optional = isinstance(above, ast.Subscript) and _last(above.value) == "Optional"
+    inside_optional = isinstance(above, ast.Subscript) and last_name(above.value) == "Optional"
     if inside_optional and wanted.startswith("Optional["):
         wanted, imports = wanted.removeprefix("Optional[").removesuffix("]"), []
     edits = _repair(node, wanted) if wanted else ()
     yield at(
-        module, field.node, f"the mapper cannot resolve `\"{node.value}\"` in one string: the first query of any model fails",
+        module, field.node, f"the mapper cannot resolve `\"{text}\"` in one string: the first query of any model fails",
         f"quote only the class: `{wanted}`" if wanted else "quote only the class: `Optional[\"Team\"]`, `list[\"Hero\"]`",
         edits=edits, imports=imports if edits else (),
     )  # fmt: skip
@@ -96,9 +102,9 @@ def _unquoted(node: ast.expr) -> tuple[str, list[str]]:
         if len(sides) == 1 and isinstance(sides[0], ast.Name):
             return f'Optional["{sides[0].id}"]', optional
     elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Name):
-        if _last(node.value) == "Optional":
+        if last_name(node.value) == "Optional":
             return f'Optional["{node.slice.id}"]', optional
-        if _last(node.value) in _LISTS:
+        if last_name(node.value) in _LISTS:
             return f'list["{node.slice.id}"]', []
     return "", []
 
@@ -113,10 +119,6 @@ def _is_string(node: ast.expr) -> bool:
 
 def _is_none(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
-
-
-def _last(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def _shown(node: ast.AST) -> str:

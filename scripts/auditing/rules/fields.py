@@ -10,7 +10,7 @@ from functools import lru_cache
 from auditing.catalogue import check
 from auditing.finding import Found, at
 from project_source.classes import Class, Field
-from project_source.modules import Function, Module, keyword
+from project_source.modules import Function, Module, keyword, last_name
 from project_source.project import Project
 
 _BESIDE_COLUMN = frozenset({
@@ -37,6 +37,9 @@ _VOLATILE = frozenset({
     "uuid.uuid1", "uuid.uuid4", "uuid.uuid6", "uuid.uuid7",
 })  # fmt: skip
 _VOLATILE_ENDS = frozenset(name.rpartition(".")[2] for name in _VOLATILE)
+_STRINGS = frozenset({
+    f"pydantic.{module}{name}" for module in ("", "types.") for name in ("StringConstraints", "constr")
+})
 _MODELS = frozenset({"pydantic.Field", "sqlmodel.Field"})
 _COLUMNS = frozenset({"sqlalchemy.Column", "sqlalchemy.orm.mapped_column"})
 
@@ -51,7 +54,12 @@ def _columns(klass: Class) -> Iterator[tuple[Class, Field]]:
         if not owner.is_sqlmodel and owner is not klass and not owner.is_schema:
             continue
         for name, field in owner.own_fields.items():
-            if klass.fields.get(name) is field and field.kind == "column" and not name.startswith("_") and name != "model_config":
+            if (
+                klass.fields.get(name) is field
+                and field.kind == "column"
+                and not name.startswith("_")
+                and name != "model_config"
+            ):
                 yield owner, field
 
 
@@ -73,21 +81,25 @@ def fields_without_a_column(project: Project, module: Module) -> Iterator[Found]
     for klass in _tables(project, module):
         for owner, field in _columns(klass):
             value = field.node.value
-            if _settled(field) or isinstance(value, ast.Call) and project.called(value, owner.module) not in _MODELS:
+            if _settled(field) or (isinstance(value, ast.Call) and project.called(value, owner.module) not in _MODELS):
                 continue
             allowed = project.alternatives(field.node.annotation, owner.module)
             shown = ast.unparse(field.node.annotation).replace("'", '"')
-            if any(_gives_a_type(one, project) for one in _aliased(field.node.annotation, owner.module, project)):
+            if any(_gives_a_type(one) for one in _aliased(field.node.annotation, owner.module, project)):
                 continue
             if len(allowed) > 1:
-                if all(_is_known(*one, project) for one in allowed):
+                if all(_is_known(one) for one, _ in allowed):
                     yield at(
                         owner.module, field.node, f"a column has one type, and `{shown}` is several: the class fails with ValueError",
                         "choose one type, or give `sa_type=JSON`",
                     )  # fmt: skip
             elif allowed and _has_no_column(*allowed[0], project):
                 table = project.class_at(allowed[0][0], allowed[0][1])
-                remedy = "add `= Relationship()`" if table and table.is_table else "give the type of the column: `sa_type=JSON`, `sa_type=String`"
+                remedy = (
+                    "add `= Relationship()`"
+                    if table and table.is_table
+                    else "give the type of the column: `sa_type=JSON`, `sa_type=String`"
+                )
                 yield at(
                     owner.module, field.node, f"`{shown}` has no column type: the class fails with ValueError when it is defined", remedy
                 )  # fmt: skip
@@ -104,13 +116,23 @@ def _aliased(annotation: ast.expr, module: Module, project: Project) -> Iterator
                 yield inner
 
 
-def _gives_a_type(alias: ast.AST, project: Project) -> bool:
+def _gives_a_type(alias: ast.AST) -> bool:
     return any(isinstance(one, ast.keyword) and one.arg in {"sa_type", "sa_column"} for one in ast.walk(alias))
 
 
-def _is_known(node: ast.expr, module: Module, project: Project) -> bool:
+def _is_known(node: ast.expr) -> bool:
     outer = node.value if isinstance(node, ast.Subscript) else node
-    return isinstance(outer, ast.Name | ast.Attribute) and _last(outer) in _BUILTINS | _GENERICS | {"str", "int", "float", "bool", "bytes", "datetime", "date", "Decimal", "UUID"}
+    return isinstance(outer, ast.Name | ast.Attribute) and last_name(outer) in _BUILTINS | _GENERICS | {
+        "str",
+        "int",
+        "float",
+        "bool",
+        "bytes",
+        "datetime",
+        "date",
+        "Decimal",
+        "UUID",
+    }
 
 
 def _has_no_column(node: ast.expr, module: Module, project: Project) -> bool:
@@ -127,10 +149,6 @@ def _has_no_column(node: ast.expr, module: Module, project: Project) -> bool:
         return True
     found = project.class_at(outer, module)
     return bool(found and (found.is_table or (found.is_schema and not found.has_metaclass)))
-
-
-def _last(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 @check("ASM016")
@@ -175,11 +193,19 @@ def bases_that_cannot_be_shared(project: Project, module: Module) -> Iterator[Fo
                 )  # fmt: skip
             column = field.argument("sa_column")
             if column is not None and isinstance(column, ast.Call) and sharing:
-                if len({one.name for one in sharing}) > 1 and project.called(column, klass.module) == "sqlalchemy.Column":
+                several = len({one.name for one in sharing}) > 1
+                if (several or _is_mixin(klass, project)) and project.called(
+                    column, klass.module
+                ) == "sqlalchemy.Column":
                     yield at(
                         module, field.node, "a Column belongs to one table: the second model with this base fails with ArgumentError",
-                        "use `sa_type` and `sa_column_kwargs`",
+                        "use `sa_type` and `sa_column_kwargs`", possible=not several,
                     )  # fmt: skip
+
+
+def _is_mixin(klass: Class, project: Project) -> bool:
+    """Whether a class is made for tables: no schema inherits from it."""
+    return all(one.is_table for one in project.classes if klass in one.lineage[1:])
 
 
 @check("ASM016")
@@ -188,7 +214,9 @@ def tables_below_tables(project: Project, module: Module) -> Iterator[Found]:
     for klass in _tables(project, module):
         parent = next((one for one in klass.lineage[1:] if one.is_table), None)
         if parent and not any("__mapper_args__" in one.attributes for one in klass.lineage):
-            own = [name for name, field in klass.own_fields.items() if field.kind == "column" and name not in parent.fields]
+            own = [
+                name for name, field in klass.own_fields.items() if field.kind == "column" and name not in parent.fields
+            ]
             lost = f"`{own[0]}` gets no column" if own else "it gets no table"
             yield at(
                 module, klass.node, f"`{klass.name}` inherits from the table model `{parent.name}`: {lost}",
@@ -202,12 +230,11 @@ def private_attributes(project: Project, module: Module) -> Iterator[Found]:
     for klass in _tables(project, module):
         for name, field in klass.own_fields.items():
             value = field.node.value
-            if name.startswith("_") and not name.startswith("__") and field.kind == "column" and value is not None:
-                if isinstance(value, ast.Call) and project.called(value, module) == "pydantic.PrivateAttr":
-                    yield at(
-                        module, field.node, f"a row that is loaded has no `{name}`: reading it is a TypeError",
-                        "use a property, or keep the value outside of the model",
-                    )  # fmt: skip
+            if isinstance(value, ast.Call) and project.called(value, module) == "pydantic.PrivateAttr":
+                yield at(
+                    module, field.node, f"a row that is loaded has no `{name}`: reading it is a TypeError",
+                    "use a property, or keep the value outside of the model",
+                )  # fmt: skip
 
 
 @check("ASM017")
@@ -224,20 +251,33 @@ def arguments_of_field(project: Project, module: Module) -> Iterator[Found]:
                             module, one, f"`Field({one.arg}=...)` is ignored: nothing checks it", f"use {_IGNORED[one.arg]}"
                         )  # fmt: skip
                 else:
-                    wanted = '`Annotated[str, StringConstraints(pattern=...)]`' if one.arg == "pattern" else "`schema_extra={...}`"
-                    yield at(module, one, f"SQLModel's Field has no `{one.arg}`: TypeError when the class is defined", f"use {wanted}")
+                    wanted = (
+                        "`Annotated[str, StringConstraints(pattern=...)]`"
+                        if one.arg == "pattern"
+                        else "`schema_extra={...}`"
+                    )
+                    yield at(
+                        module,
+                        one,
+                        f"SQLModel's Field has no `{one.arg}`: TypeError when the class is defined",
+                        f"use {wanted}",
+                    )
 
 
 @check("ASM017")
 def defaults_computed_once(project: Project, module: Module) -> Iterator[Found]:
     """A default that is computed when the class is defined."""
     for call in module.all(ast.Call):
-        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        name = last_name(call.func)
         if name not in _VOLATILE_ENDS and not (isinstance(call.func, ast.Name) and _may_be_volatile(name, project)):
             continue
         place = _default(call, module, project)
         if place and _is_volatile(call, project, module):
-            factory = ast.unparse(call.func) if not call.args and not call.keywords and place is call else f"lambda: {ast.unparse(place)}"
+            factory = (
+                ast.unparse(call.func)
+                if not call.args and not call.keywords and place is call
+                else f"lambda: {ast.unparse(place)}"
+            )
             yield at(
                 module, place, f"`{ast.unparse(place)}` is computed once, when the class is defined: all objects share its value",
                 f"pass a function: `default_factory={factory}`",
@@ -250,9 +290,11 @@ def _volatile_functions(project: Project) -> frozenset[str]:
     found: set[str] = set()
     for module in project.modules.values():
         for call in module.all(ast.Call):
-            name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+            name = last_name(call.func)
             if name in _VOLATILE_ENDS and project.called(call, module) in _VOLATILE:
-                above = next((one for one in module.ancestors(call) if isinstance(one, ast.Return | Function | ast.Lambda)), None)
+                above = next(
+                    (one for one in module.ancestors(call) if isinstance(one, ast.Return | Function | ast.Lambda)), None
+                )
                 function = module.parents.get(above) if isinstance(above, ast.Return) else None
                 if isinstance(function, Function) and len(function.body) <= 2:
                     found.add(function.name)
@@ -289,13 +331,15 @@ def _default(call: ast.Call, module: Module, project: Project) -> ast.expr | Non
             klass = project.class_of(body)
             return node if klass.is_table or klass.is_schema else None
         if isinstance(above, ast.Call) and node is not above.func:
-            return _argument(above, node, module, project) or _continue(above, node, module, project)
+            return _argument(above, node, module, project) or _continue(above, module, project)
         if isinstance(above, ast.keyword):
             outer = module.parents[above]
             assert isinstance(outer, ast.Call)
             if above.arg in {"default", "default_factory", "onupdate"}:
                 name = project.called(outer, module)
-                if (name in _MODELS and above.arg != "onupdate" and _in_model(outer, module, project)) or name in _COLUMNS:
+                if (
+                    name in _MODELS and above.arg != "onupdate" and _in_model(outer, module, project)
+                ) or name in _COLUMNS:
                     return above.value
             return None
         if isinstance(above, ast.stmt):
@@ -305,12 +349,17 @@ def _default(call: ast.Call, module: Module, project: Project) -> ast.expr | Non
 
 
 def _argument(outer: ast.Call, node: ast.AST, module: Module, project: Project) -> ast.expr | None:
-    if outer.args and outer.args[0] is node and project.called(outer, module) in _MODELS and _in_model(outer, module, project):
+    if (
+        outer.args
+        and outer.args[0] is node
+        and project.called(outer, module) in _MODELS
+        and _in_model(outer, module, project)
+    ):
         return outer.args[0]
     return None
 
 
-def _continue(outer: ast.Call, node: ast.AST, module: Module, project: Project) -> ast.expr | None:
+def _continue(outer: ast.Call, module: Module, project: Project) -> ast.expr | None:
     """`str(uuid4())`: the call around it may be the default."""
     if isinstance(outer.func, ast.Name) and outer.func.id in {"str", "int", "bytes", "abs", "hex"}:
         return _default(outer, module, project)
@@ -330,9 +379,9 @@ def _knows_mariadb(project: Project) -> bool:
     """Whether a driver of MySQL or MariaDB is named in the project."""
     names = re.compile(r"\b(?:asyncmy|aiomysql|mariadb\+|mysql\+|pymysql|mysqlclient)", re.IGNORECASE)
     for path in project.tree.files:
-        if path.endswith((".toml", ".txt", ".env", ".cfg", ".ini", ".lock", ".yaml", ".yml")) or "/.env" in f"/{path}":
-            if not path.endswith(".lock") and names.search(project.tree.text(path) or ""):
-                return True
+        is_setting = path.endswith((".toml", ".txt", ".env", ".cfg", ".ini", ".yaml", ".yml")) or "/.env" in f"/{path}"
+        if is_setting and names.search(project.tree.text(path) or ""):
+            return True
     return any(names.search("\n".join(module.lines)) for module in project.modules.values())
 
 
@@ -349,7 +398,9 @@ def types_that_lose_something(project: Project, module: Module) -> Iterator[Foun
                 continue
             node, where = allowed[0]
             name = project.name_of(node, where) if isinstance(node, ast.Name | ast.Attribute) else ""
-            if name == "decimal.Decimal" and not any("max_digits" in text or "decimal_places" in text for text in texts):
+            if name == "decimal.Decimal" and not any(
+                "max_digits" in text or "decimal_places" in text for text in texts
+            ):
                 if project.written(field.node.annotation, owner.module)[0] is field.node.annotation:
                     yield at(
                         owner.module, field.node, "a Decimal without digits is DECIMAL(10,0) on MariaDB: 19.99 is read back as 20",
@@ -360,7 +411,11 @@ def types_that_lose_something(project: Project, module: Module) -> Iterator[Foun
                     owner.module, field.node, "the length of a constrained type does not reach the column, which has none",
                     f"use `str = Field(max_length={length})`",
                 )  # fmt: skip
-            elif (found := project.class_at(node, where)) and found.foreign_bases & {"enum.Enum", "enum.StrEnum"} and _differs(found):
+            elif (
+                (found := project.class_at(node, where))
+                and found.foreign_bases & {"enum.Enum", "enum.StrEnum"}
+                and _differs(found)
+            ):
                 yield at(
                     owner.module, field.node, f"the column stores the names of `{found.name}` (`{_differs(found)}`), not its values",
                     "give `sa_type=Enum(..., values_callable=...)`, or equal names and values", possible=True,
@@ -370,16 +425,23 @@ def types_that_lose_something(project: Project, module: Module) -> Iterator[Foun
 def _constrained(field: Field, project: Project, module: Module) -> str:
     """The max_length of StringConstraints or constr in an annotation."""
     for node in ast.walk(field.node.annotation):
-        if isinstance(node, ast.Call) and (length := keyword(node, "max_length")) is not None:
-            if project.called(node, module) in {"pydantic.StringConstraints", "pydantic.constr", "pydantic.types.StringConstraints", "pydantic.types.constr"}:
-                return ast.unparse(length)
+        length = keyword(node, "max_length") if isinstance(node, ast.Call) else None
+        if length is not None and isinstance(node, ast.Call) and project.called(node, module) in _STRINGS:
+            return ast.unparse(length)
     return ""
 
 
 def _differs(enum: Class) -> str:
     """The first member whose name is not its value."""
     for line in enum.node.body:
-        if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name) and isinstance(line.value, ast.Constant):
-            if line.targets[0].id != line.value.value and not line.targets[0].id.startswith("_"):
-                return line.targets[0].id
+        if (
+            (
+                isinstance(line, ast.Assign)
+                and isinstance(line.targets[0], ast.Name)
+                and isinstance(line.value, ast.Constant)
+            )
+            and line.targets[0].id != line.value.value
+            and not line.targets[0].id.startswith("_")
+        ):
+            return line.targets[0].id
     return ""

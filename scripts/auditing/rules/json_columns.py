@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from auditing.catalogue import check
 from auditing.finding import Found, at
 from project_source.classes import Class, Field
-from project_source.modules import Function, Module
+from project_source.modules import Function, Module, last_name
 from project_source.project import Project
 from project_source.statements import row_of, uses
 
@@ -16,7 +16,14 @@ _CHANGES = frozenset({
     "add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "reverse", "setdefault", "sort", "update",
 })  # fmt: skip
 _CONTAINERS = frozenset({"dict", "Dict", "list", "List", "set", "Set", "MutableMapping", "MutableSequence"})
-_TRACKED = frozenset({"MutableDict", "MutableList", "MutableSet", "as_mutable", "mutable_json_type", "NestedMutableJson"})
+_TRACKED = frozenset({
+    "MutableDict",
+    "MutableList",
+    "MutableSet",
+    "as_mutable",
+    "mutable_json_type",
+    "NestedMutableJson",
+})
 
 
 @check("ASM020")
@@ -39,15 +46,13 @@ def mutable_types(project: Project, module: Module) -> Iterator[Found]:
 @check("ASM020")
 def changes_in_place(project: Project, module: Module) -> Iterator[Found]:
     """A change of the dict or list in a JSON column, which the session does not see."""
-    for node in [*module.all(ast.Subscript), *module.all(ast.Call)]:
-        if isinstance(node, ast.Subscript):
-            if not isinstance(node.ctx, ast.Store | ast.Del):
-                continue
-            place = node.value
-        elif isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGES:
-            place = node.func.value
-        else:
-            continue
+    changed: list[tuple[ast.expr, ast.expr]] = [
+        (node, node.value) for node in module.all(ast.Subscript) if isinstance(node.ctx, ast.Store | ast.Del)
+    ]
+    for call in module.all(ast.Call):
+        if isinstance(call.func, ast.Attribute) and call.func.attr in _CHANGES:
+            changed.append((call, call.func.value))
+    for node, place in changed:
         while isinstance(place, ast.Subscript):
             place = place.value
         if not isinstance(place, ast.Attribute) or not isinstance(place.value, ast.Name):
@@ -56,7 +61,11 @@ def changes_in_place(project: Project, module: Module) -> Iterator[Found]:
         klass = row_of(place.value, project, module)
         if klass is None or not _is_json(klass, place.attr, project):
             continue
-        if _is_new(place.value, klass, project, module) or _is_told(place, function, module) or _is_assigned(place, function, module):
+        if (
+            _is_new(place.value, klass, project, module)
+            or _is_told(function, module)
+            or _is_assigned(place, function, module)
+        ):
             continue
         given = any(one.kind == "parameter" for one in module.bindings(place.value.id, place))
         yield at(
@@ -79,7 +88,7 @@ def changes_by_another_name(project: Project, module: Module) -> Iterator[Found]
         if klass is None or not _is_json(klass, place.attr, project) or _is_new(place.value, klass, project, module):
             continue
         function = module.function_of(line) or module.tree
-        if _is_changed(value.id, function, module) and not _is_told(place, function, module):
+        if _is_changed(value.id, function, module) and not _is_told(function, module):
             yield at(
                 module, line, f"`{value.id}` is the value that `{ast.unparse(place)}` has already: the session sees no change, and saves none",
                 f"change a copy: `{value.id} = dict({ast.unparse(place)})`, or `copy.deepcopy` where it is nested",
@@ -98,7 +107,11 @@ def _is_changed(name: str, function: ast.AST, module: Module) -> bool:
         above = module.parents.get(use)
         if isinstance(above, ast.Subscript) and above.value is use and isinstance(above.ctx, ast.Store | ast.Del):
             return True
-        if isinstance(above, ast.Attribute) and above.attr in _CHANGES and isinstance(module.parents.get(above), ast.Call):
+        if (
+            isinstance(above, ast.Attribute)
+            and above.attr in _CHANGES
+            and isinstance(module.parents.get(above), ast.Call)
+        ):
             return True
     return False
 
@@ -112,11 +125,11 @@ def _is_json(klass: Class, name: str, project: Project) -> bool:
         return False
     owner = next(one for one in klass.lineage if one.own_fields.get(name) is field)
     allowed = project.alternatives(field.node.annotation, owner.module)
-    outers = {_last(one.value if isinstance(one, ast.Subscript) else one) for one, _ in allowed}
-    return bool(outers & _CONTAINERS) and not _is_tracked(field, owner, project)
+    outers = {last_name(one.value if isinstance(one, ast.Subscript) else one) for one, _ in allowed}
+    return bool(outers & _CONTAINERS) and not _is_tracked(field, owner)
 
 
-def _is_tracked(field: Field, owner: Class, project: Project) -> bool:
+def _is_tracked(field: Field, owner: Class) -> bool:
     text = ast.unparse(field.node)
     if any(name in text for name in _TRACKED):
         return True
@@ -128,10 +141,6 @@ def _is_tracked(field: Field, owner: Class, project: Project) -> bool:
     return False
 
 
-def _last(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
-
-
 def _is_new(name: ast.Name, klass: Class, project: Project, module: Module) -> bool:
     """Whether the object is made in the same function: what is not flushed yet is saved as it is."""
     for one in module.every_binding(name.id, name):
@@ -140,7 +149,12 @@ def _is_new(name: ast.Name, klass: Class, project: Project, module: Module) -> b
             made = project.value_of(value.func, module)
             if made is not None and made.node is klass.node and not made.instance:
                 return True
-            if isinstance(value.func, ast.Attribute) and value.func.attr in {"model_validate", "model_construct", "from_orm", "parse_obj"}:
+            if isinstance(value.func, ast.Attribute) and value.func.attr in {
+                "model_validate",
+                "model_construct",
+                "from_orm",
+                "parse_obj",
+            }:
                 return True
         if isinstance(value, ast.BoolOp | ast.IfExp):
             return True  # perhaps made, perhaps loaded
@@ -150,12 +164,14 @@ def _is_new(name: ast.Name, klass: Class, project: Project, module: Module) -> b
 def _is_assigned(place: ast.Attribute, function: Function | ast.Module, module: Module) -> bool:
     """Whether the function gives the attribute a value."""
     return any(
-        node.attr == place.attr and isinstance(node.ctx, ast.Store) and module.within(node, function) for node in module.all(ast.Attribute)
+        node.attr == place.attr and isinstance(node.ctx, ast.Store) and module.within(node, function)
+        for node in module.all(ast.Attribute)
     )
 
 
-def _is_told(place: ast.Attribute, function: Function | ast.Module, module: Module) -> bool:
+def _is_told(function: Function | ast.Module, module: Module) -> bool:
     """Whether the function tells the session of the change."""
     return any(
-        _last(call.func) in {"flag_modified", "flag_dirty", "setattr"} and module.within(call, function) for call in module.all(ast.Call)
+        last_name(call.func) in {"flag_modified", "flag_dirty", "setattr"} and module.within(call, function)
+        for call in module.all(ast.Call)
     )

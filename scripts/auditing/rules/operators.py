@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from auditing.catalogue import check
 from auditing.finding import Found, at
-from project_source.modules import Module
+from project_source.modules import Module, last_name
 from project_source.project import Project
 
 _METHODS = frozenset({"filter", "having", "join", "outerjoin", "where"})
@@ -43,8 +43,14 @@ def _wrong(node: ast.expr, project: Project, module: Module) -> tuple[str, str] 
         return f"`{word}` is evaluated by Python: the condition is a constant, and no SQL", f"write `{wanted}`"
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not) and _is_sql(node.operand, project, module):
         if _is_column(node.operand, project, module):
-            return "`not` is evaluated by Python: the condition is always false", f"write `not_({ast.unparse(node.operand)})`"
-        return "`not` cannot be evaluated by Python: TypeError, or a constant", f"write `not_({ast.unparse(node.operand)})`"
+            return (
+                "`not` is evaluated by Python: the condition is always false",
+                f"write `not_({ast.unparse(node.operand)})`",
+            )
+        return (
+            "`not` cannot be evaluated by Python: TypeError, or a constant",
+            f"write `not_({ast.unparse(node.operand)})`",
+        )
     if isinstance(node, ast.BoolOp) and sum(_is_sql(one, project, module) for one in node.values) >= 2:
         word = "and" if isinstance(node.op, ast.And) else "or"
         return f"`{word}` is evaluated by Python: one side is dropped, or a TypeError", f"write `{word}_(..., ...)`"
@@ -87,5 +93,5 @@ def _in_condition(node: ast.AST, project: Project, module: Module) -> bool:
         return False
     if isinstance(above.func, ast.Attribute) and above.func.attr in _METHODS:
         return True
-    last = above.func.attr if isinstance(above.func, ast.Attribute) else getattr(above.func, "id", "")
+    last = last_name(above.func)
     return last in _LAST and project.called(above, module) in _FUNCTIONS

@@ -47,7 +47,7 @@ def old_methods(project: Project, module: Module) -> Iterator[Found]:
     """`.dict()` of an object, and `from_orm` of a class."""
     for call in module.all(ast.Call):
         name = method(call)
-        if name not in _OF_OBJECTS and name not in _OF_CLASSES or not isinstance(call.func, ast.Attribute):
+        if (name not in _OF_OBJECTS and name not in _OF_CLASSES) or not isinstance(call.func, ast.Attribute):
             continue
         owner = call.func.value
         value = project.value_of(owner, module)
@@ -69,7 +69,13 @@ def old_settings(project: Project, module: Module) -> Iterator[Found]:
         owner = module.parents.get(node)
         if node.name == "Config" and isinstance(owner, ast.ClassDef) and _is_model(project.class_of(owner)):
             for line in node.body:
-                targets = line.targets if isinstance(line, ast.Assign) else [line.target] if isinstance(line, ast.AnnAssign) else []
+                targets = (
+                    line.targets
+                    if isinstance(line, ast.Assign)
+                    else [line.target]
+                    if isinstance(line, ast.AnnAssign)
+                    else []
+                )
                 for target in targets:
                     if isinstance(target, ast.Name) and (target.id in _RENAMED or target.id in _GONE):
                         yield _setting(module, line, target.id)
@@ -101,10 +107,15 @@ def old_validators(project: Project, module: Module) -> Iterator[Found]:
 
 
 @check("ASM026")
-def old_imports(project: Project, module: Module) -> Iterator[Found]:
+def old_imports(_: Project, module: Module) -> Iterator[Found]:
     """Names that Pydantic does not export any more."""
     for node in module.all(ast.ImportFrom):
         for alias in node.names:
-            if not node.level and (wanted := _IMPORTS.get((node.module or "", alias.name))):
-                if not any(isinstance(one, ast.Try) for one in module.ancestors(node)):
-                    yield at(module, alias, f"`{alias.name}` has moved: an error, or a warning, at the import", f"write `{wanted}`")
+            wanted = "" if node.level else _IMPORTS.get((node.module or "", alias.name), "")
+            if wanted and not any(isinstance(one, ast.Try) for one in module.ancestors(node)):
+                yield at(
+                    module,
+                    alias,
+                    f"`{alias.name}` has moved: an error, or a warning, at the import",
+                    f"write `{wanted}`",
+                )

@@ -11,7 +11,16 @@ from project_source.modules import Module
 from project_source.project import Project
 from project_source.statements import Statement, method, outermost, statement_of, uses
 
-_NEED_UNIQUE = frozenset({"all", "fetchall", "fetchmany", "one", "one_or_none", "partitions", "scalar_one", "scalar_one_or_none"})
+_NEED_UNIQUE = frozenset({
+    "all",
+    "fetchall",
+    "fetchmany",
+    "one",
+    "one_or_none",
+    "partitions",
+    "scalar_one",
+    "scalar_one_or_none",
+})
 _EXECUTE = frozenset({"exec", "execute", "scalar", "scalars", "stream", "stream_scalars"})
 _NO_PAGE = frozenset({"order_by", "with_for_update", "from_statement"})
 
@@ -30,16 +39,21 @@ def joined_collections(project: Project, module: Module) -> Iterator[Found]:
                 module, loads[1], "two collections in joined loads: the rows of one are repeated for each row of the other",
                 "use selectinload for collections",
             )  # fmt: skip
-        elif _is_read_at_once(call, module):
-            yield at(
-                module, loads[0], "a joined collection needs unique(): without it the result raises InvalidRequestError",
-                "use selectinload, or call `.unique()` on the result",
-            )  # fmt: skip
+        else:
+            for place in _reads(call, module):
+                yield at(
+                    module, place, "a joined collection needs unique(): without it the result raises InvalidRequestError",
+                    "use selectinload, or call `.unique()` on the result",
+                )  # fmt: skip
 
 
 def _is_joined(call: ast.Call, project: Project, module: Module) -> bool:
     """Whether it is a joinedload of a relationship that is a list."""
-    if project.called(call, module) != "sqlalchemy.orm.joinedload" or not call.args or not isinstance(call.args[0], ast.Attribute):
+    if (
+        project.called(call, module) != "sqlalchemy.orm.joinedload"
+        or not call.args
+        or not isinstance(call.args[0], ast.Attribute)
+    ):
         return False
     klass = project.class_at(call.args[0].value, module)
     field = klass.fields.get(call.args[0].attr) if klass else None
@@ -48,14 +62,12 @@ def _is_joined(call: ast.Call, project: Project, module: Module) -> bool:
     return field.kind == "relationship" or "relationship(" in ast.unparse(field.node)
 
 
-def _is_read_at_once(call: ast.Call, module: Module) -> bool:
-    """Whether the function sends the statement and reads several rows, and nowhere calls unique()."""
+def _reads(call: ast.Call, module: Module) -> Iterator[ast.AST]:
+    """Where the function reads several rows of the statement; nowhere, when it calls unique()."""
     function = module.function_of(call) or module.tree
-    calls = [one for one in module.all(ast.Call) if module.within(one, function)]
-    if any(method(one) == "unique" for one in calls):
-        return False
-    sent = _sent(call, module, function)
-    return any(_reads_rows(one, module, function) for one in sent)
+    if not any(method(one) == "unique" and module.within(one, function) for one in module.all(ast.Call)):
+        for sent in _sent(call, module, function):
+            yield from _rows_of(sent, module, function)
 
 
 def _sent(call: ast.Call, module: Module, function: ast.AST) -> list[ast.Call]:
@@ -74,47 +86,41 @@ def _sent(call: ast.Call, module: Module, function: ast.AST) -> list[ast.Call]:
     return found
 
 
-def _reads_rows(sent: ast.Call, module: Module, function: ast.AST) -> bool:
-    node: ast.AST = sent
-    name = method(sent)
+def _rows_of(result: ast.AST, module: Module, function: ast.AST) -> Iterator[ast.AST]:
+    """Where the rows of a result are read: `.all()` or a loop, at once or behind a name."""
+    node = result
     while True:
         above = module.parents.get(node)
         if isinstance(above, ast.Await):
             node = above
-        elif isinstance(above, ast.Attribute):
-            outer = module.parents.get(above)
-            if not isinstance(outer, ast.Call) or outer.func is not above:
-                return False
+        elif (
+            isinstance(above, ast.Attribute)
+            and isinstance(outer := module.parents.get(above), ast.Call)
+            and outer.func is above
+        ):
             if above.attr in _NEED_UNIQUE:
-                return True
+                yield outer if outer.lineno == outer.end_lineno else above
             if above.attr != "scalars":
-                return False
+                return
             node = outer
-        elif isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Name):
-            readers = list(uses(above.targets[0].id, function, module))
-            return any(_reads_rows_of(one, module) for one in readers)
-        elif isinstance(above, ast.For | ast.AsyncFor | ast.comprehension):
-            return above.iter is node and name != "scalar"
-        elif isinstance(above, ast.Call) and isinstance(above.func, ast.Name) and above.func.id in {"list", "set", "tuple"}:
-            return True
+        elif (
+            isinstance(above, ast.Assign)
+            and isinstance(above.targets[0], ast.Name)
+            and isinstance(node, ast.Await | ast.Call)
+        ):
+            for use in uses(above.targets[0].id, function, module):
+                yield from _rows_of(use, module, function)
+            return
         else:
-            return False
-
-
-def _reads_rows_of(use: ast.Name, module: Module) -> bool:
-    above = module.parents.get(use)
-    while isinstance(above, ast.Attribute):
-        outer = module.parents.get(above)
-        if not isinstance(outer, ast.Call) or outer.func is not above:
-            return False
-        if above.attr in _NEED_UNIQUE:
-            return True
-        if above.attr != "scalars":
-            return False
-        above = module.parents.get(outer)
-        if isinstance(above, ast.For | ast.comprehension | ast.Return):
-            return isinstance(above, ast.For | ast.comprehension)
-    return isinstance(above, ast.For | ast.comprehension) and above.iter is use
+            if isinstance(above, ast.For | ast.AsyncFor | ast.comprehension) and above.iter is node:
+                yield node
+            elif (
+                isinstance(above, ast.Call)
+                and isinstance(above.func, ast.Name)
+                and above.func.id in {"list", "set", "tuple"}
+            ):
+                yield above
+            return
 
 
 @check("ASM021")
@@ -126,7 +132,12 @@ def pages_without_an_order(project: Project, module: Module) -> Iterator[Found]:
             continue
         whole = outermost(call, module)
         statement = _all_of(whole, project, module)
-        if statement is None or statement.has(*_NO_PAGE) or statement.bases in seen or _is_one_row(statement, project, module):
+        if (
+            statement is None
+            or statement.has(*_NO_PAGE)
+            or statement.bases in seen
+            or _is_one_row(statement, project, module)
+        ):
             continue
         if any(method(one) == "limit" and _is_one(one) for one in statement.steps):
             continue
@@ -147,23 +158,27 @@ def _all_of(whole: ast.Call, project: Project, module: Module) -> Statement | No
         later: list[ast.Call] = []
         for use in uses(name.id, function, module):
             user = module.parents.get(use)
-            if isinstance(user, ast.Attribute) and isinstance(outer := module.parents.get(user), ast.Call) and outer.func is user:
+            if (
+                isinstance(user, ast.Attribute)
+                and isinstance(outer := module.parents.get(user), ast.Call)
+                and outer.func is user
+            ):
                 last = outermost(outer, module)
-                later += _steps(last, use)
+                later += _steps(last)
             elif not (isinstance(user, ast.Call) and method(user) in _EXECUTE):
                 return None
         statement = statement_of(name, project, module)
         return Statement(statement.bases, (*statement.steps, *later)) if statement else None
     if isinstance(above, ast.Call) and (method(above) in _EXECUTE or whole in above.args):
-        return statement_of(whole, project, module) if method(above) in _EXECUTE or _is_plain(above) else None
+        return (
+            statement_of(whole, project, module)
+            if method(above) in _EXECUTE or isinstance(above.func, ast.Name)
+            else None
+        )
     return statement_of(whole, project, module) if isinstance(above, ast.Await | ast.Return | ast.Expr) else None
 
 
-def _is_plain(call: ast.Call) -> bool:
-    return isinstance(call.func, ast.Name)
-
-
-def _steps(last: ast.Call, first: ast.Name) -> Iterator[ast.Call]:
+def _steps(last: ast.Call) -> Iterator[ast.Call]:
     node: ast.AST = last
     while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         yield node
@@ -183,6 +198,10 @@ def _is_first_page(statement: Statement) -> bool:
 def _is_one_row(statement: Statement, project: Project, module: Module) -> bool:
     """Whether it selects aggregates only."""
     columns = [one for base in statement.bases for one in base.args]
-    return bool(columns) and not statement.has("group_by") and all(
-        isinstance(one, ast.Call) and project.called(one, module).startswith("sqlalchemy.func.") for one in columns
+    return (
+        bool(columns)
+        and not statement.has("group_by")
+        and all(
+            isinstance(one, ast.Call) and project.called(one, module).startswith("sqlalchemy.func.") for one in columns
+        )
     )

@@ -10,7 +10,7 @@ from functools import lru_cache
 from auditing.catalogue import check
 from auditing.finding import Found, at
 from project_source.classes import Class, Field
-from project_source.modules import Module, keyword
+from project_source.modules import Module, keyword, last_name
 from project_source.project import Project
 
 _JOINED = frozenset({"foreign_keys", "primaryjoin", "secondary", "secondaryjoin"})
@@ -60,8 +60,8 @@ def keys_of(klass: Class, project: Project) -> Keys:
                 continue
             targets = list(_targets(field, owner, project))
             for one in targets:
-                table, _, column = one.value.rpartition(".") if _is_text(one) else ("", "", "")
-                if table and isinstance(one, ast.Constant):
+                if isinstance(one, ast.Constant) and isinstance(one.value, str) and "." in one.value:
+                    table, _, column = one.value.rpartition(".")
                     found.append(Key(owner, table.rpartition(".")[2], column, one))
                 else:
                     complete = False
@@ -71,7 +71,13 @@ def keys_of(klass: Class, project: Project) -> Keys:
 
 
 def _targets(field: Field, owner: Class, project: Project) -> Iterator[ast.Constant | ast.expr]:
-    calls = [node for part in (field.call, field.node.annotation) if part for node in ast.walk(part) if isinstance(node, ast.Call)]
+    calls = [
+        node
+        for part in (field.call, field.node.annotation)
+        if part
+        for node in ast.walk(part)
+        if isinstance(node, ast.Call)
+    ]
     for call in calls:
         if (value := keyword(call, "foreign_key")) is not None:
             yield value
@@ -87,7 +93,9 @@ def _is_opaque(field: Field, owner: Class, project: Project) -> bool:
         return True
     for name in ("sa_column", "sa_column_args"):
         value = field.argument(name)
-        if value is not None and not (isinstance(value, ast.Call) and project.called(value, owner.module).startswith("sqlalchemy.")):
+        if value is not None and not (
+            isinstance(value, ast.Call) and project.called(value, owner.module).startswith("sqlalchemy.")
+        ):
             return True
     for node in ast.walk(field.node.annotation):
         if isinstance(node, ast.Name):
@@ -95,19 +103,15 @@ def _is_opaque(field: Field, owner: Class, project: Project) -> bool:
                 if one.kind in {"value", "annotation"}:
                     return True
                 if one.kind == "import" and project.find(one.name.rpartition(".")[0], owner.module):
-                    value = project.value_of(node, owner.module)
-                    if value is None or not isinstance(value.node, ast.ClassDef):
+                    meant = project.value_of(node, owner.module)
+                    if meant is None or not isinstance(meant.node, ast.ClassDef):
                         return True
     return False
 
 
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
-
-
 @lru_cache(maxsize=2)
-def _tables(project: Project) -> tuple[dict[str, list[Class]], frozenset[str], bool]:
-    """Table models by the name of their table, all names of tables, and whether there may be more."""
+def _tables(project: Project) -> tuple[dict[str, list[Class]], frozenset[str], frozenset[str], bool]:
+    """Table models by the name of their table, all names of tables, those of plain SQLAlchemy, and whether there may be more."""
     by_name: dict[str, list[Class]] = {}
     names: set[str] = set()
     is_open = False
@@ -120,7 +124,7 @@ def _tables(project: Project) -> tuple[dict[str, list[Class]], frozenset[str], b
             names.add(one.table_name)
     for module in project.modules.values():
         for call in module.all(ast.Call):
-            name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+            name = last_name(call.func)
             if name == "Table" and project.called(call, module) == "sqlalchemy.Table":
                 if call.args and isinstance(call.args[0], ast.Constant):
                     names.add(str(call.args[0].value))
@@ -128,7 +132,7 @@ def _tables(project: Project) -> tuple[dict[str, list[Class]], frozenset[str], b
                     is_open = True
             elif name in {"automap_base", "reflect"}:
                 is_open = True
-    return by_name, frozenset(names | by_name.keys()), is_open
+    return by_name, frozenset(names | by_name.keys()), frozenset(names), is_open
 
 
 @lru_cache(maxsize=2)
@@ -144,7 +148,7 @@ def keys_that_lead_nowhere(project: Project, module: Module) -> Iterator[Found]:
     """A foreign key to a table, or a column, that no model has."""
     if not _own_tables(project, module):
         return
-    by_name, names, is_open = _tables(project)
+    by_name, names, elsewhere, is_open = _tables(project)
     classes = _by_class_name(project)
     for klass in _own_tables(project, module):
         for key in keys_of(klass, project).found:
@@ -160,24 +164,18 @@ def keys_that_lead_nowhere(project: Project, module: Module) -> Iterator[Found]:
                         key.owner.module, key.node, f"no model has the table `{key.table}`: NoReferencedTableError at the first query",
                         "write the name of the table: `__tablename__`, or the class's name in small letters",
                     )  # fmt: skip
-            elif owners := by_name.get(key.table):
-                if all(one.is_complete and key.column not in one.attributes and not _renames(one) for one in owners) and key.table not in _tables_elsewhere(project):
-                    yield at(
-                        key.owner.module, key.node, f"the table `{key.table}` has no column `{key.column}`: NoReferencedColumnError",
-                        "name a column of that table",
-                    )  # fmt: skip
+            elif key.table not in elsewhere and all(_lacks(one, key.column) for one in by_name[key.table]):
+                yield at(
+                    key.owner.module, key.node, f"the table `{key.table}` has no column `{key.column}`: NoReferencedColumnError",
+                    "name a column of that table",
+                )  # fmt: skip
 
 
-@lru_cache(maxsize=2)
-def _tables_elsewhere(project: Project) -> frozenset[str]:
-    """Tables that plain SQLAlchemy defines."""
-    by_name, names, _ = _tables(project)
-    return names - by_name.keys()
-
-
-def _renames(klass: Class) -> bool:
-    """Whether a column may have another name than its field."""
-    return any("name" in ast.unparse(one.call) for one in klass.fields.values() if one.call)
+def _lacks(klass: Class, column: str) -> bool:
+    """Whether a table model has no such column: no field of it, and none whose column may have another name."""
+    if not klass.is_complete or column in klass.attributes:
+        return False
+    return not any("name" in ast.unparse(one.call) for one in klass.fields.values() if one.call)
 
 
 def _own_tables(project: Project, module: Module) -> list[Class]:
@@ -189,12 +187,14 @@ def relationships_that_do_not_fit(project: Project, module: Module) -> Iterator[
     """Relationships without a target, a partner, a key, or a choice between keys."""
     for klass in _own_tables(project, module):
         for field in klass.own_fields.values():
-            if field.kind == "relationship" and not field.argument("sa_relationship") and field.options is not None:
-                if field.target and field.target.isidentifier():
-                    yield from _one(klass, field, project, module)
+            is_plain = (
+                field.kind == "relationship" and not field.argument("sa_relationship") and field.options is not None
+            )
+            if is_plain and field.target.isidentifier():
+                yield from _one(klass, field, project, module)
 
 
-def _target(klass: Class, field: Field, project: Project, module: Module) -> Class | None:
+def _target(field: Field, project: Project, module: Module) -> Class | None:
     """The class that a relationship leads to; None where it is unknown or several have the name."""
     for node in ast.walk(field.node.annotation):
         if isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node).endswith(field.target):
@@ -208,7 +208,7 @@ def _target(klass: Class, field: Field, project: Project, module: Module) -> Cla
 
 
 def _one(klass: Class, field: Field, project: Project, module: Module) -> Iterator[Found]:
-    target = _target(klass, field, project, module)
+    target = _target(field, project, module)
     if target is None:
         known = _by_class_name(project).get(field.target) or module.every_binding(field.target, field.node)
         if not known and not module.stars:
@@ -238,6 +238,8 @@ def _one(klass: Class, field: Field, project: Project, module: Module) -> Iterat
     if _JOINED & options.keys():
         return
     pair = f"`{klass.name}` and `{target.name}`"
+    if not between and any(key.table not in _tables(project)[1] for key in (*ours.found, *theirs.found)):
+        return  # the key is there, and leads nowhere
     if not between:
         yield at(
             module, field.node, f"no foreign key links {pair}: NoForeignKeysError at the first query",
@@ -283,7 +285,11 @@ def _partner(klass: Class, field: Field, target: Class, module: Module) -> Itera
 
 
 def _leads_elsewhere(other: Field, klass: Class) -> bool:
-    return bool(other.target) and other.target not in {one.name for one in klass.lineage} and not other.argument("sa_relationship")
+    return (
+        bool(other.target)
+        and other.target not in {one.name for one in klass.lineage}
+        and not other.argument("sa_relationship")
+    )
 
 
 def _linked(
@@ -321,7 +327,9 @@ def _tree(klass: Class, field: Field, options: dict[str, ast.expr], module: Modu
         return
     partner = field.argument("back_populates")
     other = klass.fields.get(str(partner.value)) if isinstance(partner, ast.Constant) else None
-    if other is not None and (other.options is None or "remote_side" in other.options or other.argument("sa_relationship")):
+    if other is not None and (
+        other.options is None or "remote_side" in other.options or other.argument("sa_relationship")
+    ):
         return
     yield at(
         module, field.node, f"`{klass.name}.{field.name}` needs remote_side: without it the mapper takes the parent for a child",

@@ -13,17 +13,37 @@ from auditing.catalogue import check
 from auditing.finding import Found, at
 from project_source import known
 from project_source.classes import Class
-from project_source.modules import Function, Module, default_of, keyword, parameters
+from project_source.modules import Function, Module, default_of, keyword, last_name, parameters
 from project_source.project import Project
 from project_source.statements import method
 
 _VERBS = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "trace", "api_route", "websocket"})
 _APPS = frozenset({"fastapi.APIRouter", "fastapi.FastAPI"})
-_SIZES = frozenset({"count", "items_per_page", "limit", "pageSize", "perPage", "page_limit", "page_size", "per_page", "size", "top", "top_k", "take"})
+_SIZES = frozenset({
+    "count",
+    "items_per_page",
+    "limit",
+    "pageSize",
+    "perPage",
+    "page_limit",
+    "page_size",
+    "per_page",
+    "size",
+    "top",
+    "top_k",
+    "take",
+})
 _STARTS = frozenset({"offset", "page", "page_index", "page_num", "page_number", "skip", "start"})
 _IDS = re.compile(r"^(?:id|pk|.+_id)$")
 _FROM_REQUEST = frozenset({"fastapi.Query", "fastapi.Path"})
-_ELSEWHERE = frozenset({"fastapi.Body", "fastapi.Cookie", "fastapi.File", "fastapi.Form", "fastapi.Header", *known.DEPENDS})
+_ELSEWHERE = frozenset({
+    "fastapi.Body",
+    "fastapi.Cookie",
+    "fastapi.File",
+    "fastapi.Form",
+    "fastapi.Header",
+    *known.DEPENDS,
+})
 _FILTERED = frozenset({"response_model_exclude", "response_model_include"})
 _BODIES = frozenset({"post", "put", "patch", "api_route", "delete"})
 _CHECKS = frozenset({"clamp", "max", "min", "range"})
@@ -48,7 +68,7 @@ class Route:
 
 def routes(project: Project, module: Module) -> Iterator[Route]:
     """The endpoints in a file."""
-    for function in module.all(ast.FunctionDef, ast.AsyncFunctionDef):
+    for function in module.functions():
         found = [
             one for one in function.decorator_list
             if isinstance(one, ast.Call) and method(one) in _VERBS and (one.args or keyword(one, "path"))
@@ -83,7 +103,7 @@ def dependencies(project: Project) -> frozenset[ast.AST]:
 def numbers_without_bounds(project: Project, module: Module) -> Iterator[Found]:
     """A limit, an offset or an id of an endpoint, or of a dependency, that takes any integer."""
     handlers = {one.function: one for one in routes(project, module)}
-    for function in module.all(ast.FunctionDef, ast.AsyncFunctionDef):
+    for function in module.functions():
         route = handlers.get(function)
         if route is None and function not in dependencies(project):
             continue
@@ -93,7 +113,12 @@ def numbers_without_bounds(project: Project, module: Module) -> Iterator[Found]:
             if one.arg in _SIZES or one.arg in _STARTS:
                 if _missing(one, project, module):
                     sizes.append((one, _reach(one.arg, function, project, module)))
-            elif route and _IDS.match(one.arg) and _is_in_path(one.arg, route) and _missing(one, project, module, both=False):
+            elif (
+                route
+                and _IDS.match(one.arg)
+                and _is_in_path(one.arg, route)
+                and _missing(one, project, module, both=False)
+            ):
                 ids.append(one)
         sizes = [one for one in sizes if one[1] in {"page", "unknown"}]
         if certain := [one for one in sizes if one[1] == "page"]:
@@ -149,7 +174,11 @@ def _reach(name: str, function: Function, project: Project, module: Module, dept
     found: Reach = "nowhere"
     for node in module.own(function, ast.Name):
         if node.id == name:
-            one = "checked" if isinstance(node.ctx, ast.Store) else _reach_of(node, function, project, module, depth)
+            if isinstance(node.ctx, ast.Store):
+                if len(module.every_binding(name, node)) > 1:
+                    return "checked"
+                continue
+            one = _reach_of(node, function, project, module, depth)
             if one == "checked":
                 return "checked"
             found = max(found, one, key=_ORDER.index)
@@ -163,16 +192,24 @@ def _reach_of(node: ast.expr, function: Function, project: Project, module: Modu
             return "nowhere"
         node, above = above, module.parents.get(above)
     if isinstance(above, ast.Compare):
-        return "nowhere" if all(isinstance(one, ast.Constant) and one.value is None for one in above.comparators) else "checked"
+        return (
+            "nowhere"
+            if all(isinstance(one, ast.Constant) and one.value is None for one in above.comparators)
+            else "checked"
+        )
     if isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Name) and depth:
-        return _reach(above.targets[0].id, function, project, module, depth - 1) if len(module.every_binding(above.targets[0].id, above.value)) == 1 else "unknown"
+        return (
+            _reach(above.targets[0].id, function, project, module, depth - 1)
+            if len(module.every_binding(above.targets[0].id, above.value)) == 1
+            else "unknown"
+        )
     if isinstance(above, ast.Subscript | ast.Slice):
         return "checked"
     word = above.arg if isinstance(above, ast.keyword) else None
     call = module.parents.get(above) if isinstance(above, ast.keyword) else above
     if not isinstance(call, ast.Call) or node is call.func:
         return "nowhere"
-    last = _last(call.func)
+    last = last_name(call.func)
     if last in _CHECKS:
         return "checked"
     if isinstance(call.func, ast.Attribute) and last in {"limit", "offset"}:
@@ -181,7 +218,11 @@ def _reach_of(node: ast.expr, function: Function, project: Project, module: Modu
         return _reach_of(call, function, project, module, depth)
     value = project.value_of(call.func, module)
     if depth and value and isinstance(value.node, Function) and value.module:
-        return _reach(inner, value.node, project, value.module, depth - 1) if (inner := _parameter(call, node, word, value.node)) else "unknown"
+        return (
+            _reach(inner, value.node, project, value.module, depth - 1)
+            if (inner := _parameter(call, node, word, value.node))
+            else "unknown"
+        )
     if word in {"limit", "offset", "skip"}:
         return "page"
     outer = module.parents.get(call)
@@ -207,22 +248,23 @@ def _is_in_path(name: str, route: Route) -> bool:
     return False
 
 
-def _last(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
-
-
 @check("ASM022")
 def negative_limits(project: Project, module: Module) -> Iterator[Found]:
     """`limit(-1)` of a statement."""
     for call in module.all(ast.Call):
         if method(call) in {"limit", "offset"} and len(call.args) == 1 and isinstance(call.args[0], ast.UnaryOp):
-            value = call.args[0]
-            if isinstance(value.op, ast.USub) and isinstance(value.operand, ast.Constant) and isinstance(call.func, ast.Attribute):
-                if project.type_of(call.func.value, module) in {"sqlalchemy.Select", "sqlmodel.Select"}:
-                    yield at(
-                        module, call, f"a negative {method(call)} is all rows on SQLite, and an error of the other databases",
-                        f"leave `{method(call)}` out, or give a number",
-                    )  # fmt: skip
+            value, function = call.args[0], call.func
+            if not (
+                isinstance(value.op, ast.USub)
+                and isinstance(value.operand, ast.Constant)
+                and isinstance(function, ast.Attribute)
+            ):
+                continue
+            if project.type_of(function.value, module) in {"sqlalchemy.Select", "sqlmodel.Select"}:
+                yield at(
+                    module, call, f"a negative {method(call)} is all rows on SQLite, and an error of the other databases",
+                    f"leave `{method(call)}` out, or give a number",
+                )  # fmt: skip
 
 
 @check("ASM023")
@@ -248,7 +290,8 @@ def _body(one: ast.arg, route: Route, project: Project, module: Module) -> Class
         return None
     node, where = project.written(one.annotation, module)
     if isinstance(node, ast.Subscript) and any(
-        isinstance(call, ast.Call) and project.called(call, where) in _ELSEWHERE - {"fastapi.Body"} for call in ast.walk(node)
+        isinstance(call, ast.Call) and project.called(call, where) in _ELSEWHERE - {"fastapi.Body"}
+        for call in ast.walk(node)
     ):
         return None
     return _table_in(one.annotation, project, module)
@@ -278,7 +321,7 @@ def _response(route: Route, project: Project, module: Module) -> Iterator[Found]
             continue
         model = keyword(one, "response_model")
         place: ast.expr | None = model if model is not None else route.function.returns
-        if place is None or isinstance(place, ast.Constant) and not isinstance(place.value, str):
+        if place is None or (isinstance(place, ast.Constant) and not isinstance(place.value, str)):
             continue
         table = _table_in(place, project, module)
         if table is None:
@@ -304,8 +347,15 @@ def updates_with_everything(project: Project, module: Module) -> Iterator[Found]
             node = bound[0].node if len(bound) == 1 else None
             if isinstance(node, ast.Call) and method(node) in {"model_dump", "dict"}:
                 given = node
-        if isinstance(given, ast.Call) and method(given) in {"model_dump", "dict"} and isinstance(given.func, ast.Attribute):
-            if any(word.arg is None or word.arg in {"exclude_unset", "exclude_none", "exclude_defaults"} for word in given.keywords):
+        if (
+            isinstance(given, ast.Call)
+            and method(given) in {"model_dump", "dict"}
+            and isinstance(given.func, ast.Attribute)
+        ):
+            if any(
+                word.arg is None or word.arg in {"exclude_unset", "exclude_none", "exclude_defaults"}
+                for word in given.keywords
+            ):
                 continue
             schema = project.class_at(given.func.value, module)
         elif isinstance(given, ast.Name):
@@ -330,24 +380,37 @@ def _is_raw(name: ast.Name, project: Project, module: Module) -> bool:
     for one in module.every_binding(name.id, name):
         if isinstance(one.node, ast.arg) and one.node.annotation is not None:
             annotation = one.node.annotation
-            is_dict = _last(annotation.value if isinstance(annotation, ast.Subscript) else annotation) in {"dict", "Dict"}
+            is_dict = last_name(annotation.value if isinstance(annotation, ast.Subscript) else annotation) in {
+                "dict",
+                "Dict",
+            }
             return is_dict and any(route.function is module.function_of(name) for route in routes(project, module))
         node = one.node.value if isinstance(one.node, ast.Await) else one.node
-        if one.kind == "value" and isinstance(node, ast.Call):
-            if method(node) == "json" and not node.args or project.called(node, module) == "json.loads":
-                return True
+        is_json = isinstance(node, ast.Call) and (
+            (method(node) == "json" and not node.args) or project.called(node, module) == "json.loads"
+        )
+        if one.kind == "value" and is_json:
+            return True
     return False
 
 
 def _is_partial(schema: Class) -> bool:
     """Whether every field of a schema may be left out."""
-    fields = [one for one in schema.fields.values() if one.kind == "column" and not one.name.startswith("_") and one.name != "model_config"]
+    fields = [
+        one
+        for one in schema.fields.values()
+        if one.kind == "column" and not one.name.startswith("_") and one.name != "model_config"
+    ]
     return bool(fields) and all(_has_default(one.node.value) for one in fields)
 
 
 def _has_default(value: ast.expr | None) -> bool:
     if isinstance(value, ast.Call):
-        return bool(keyword(value, "default") or keyword(value, "default_factory") or value.args and not _is_ellipsis(value.args[0]))
+        return bool(
+            keyword(value, "default")
+            or keyword(value, "default_factory")
+            or (value.args and not _is_ellipsis(value.args[0]))
+        )
     return value is not None and not _is_ellipsis(value)
 
 

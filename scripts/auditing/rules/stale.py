@@ -17,7 +17,19 @@ _BULK = frozenset({"bulk_insert_mappings", "bulk_save_objects", "bulk_update_map
 _ENGINES = frozenset({known.ASYNC_ENGINE, "sqlalchemy.Engine"})
 _CONNECTIONS = frozenset({known.ASYNC_CONNECTION, "sqlalchemy.Connection"})
 _SENDING = frozenset({"exec", "execute", "scalar", "scalars", "stream", "stream_scalars"})
-_BLOCKING = frozenset({"commit", "delete", "exec", "execute", "flush", "get", "merge", "refresh", "rollback", "scalar", "scalars"})
+_BLOCKING = frozenset({
+    "commit",
+    "delete",
+    "exec",
+    "execute",
+    "flush",
+    "get",
+    "merge",
+    "refresh",
+    "rollback",
+    "scalar",
+    "scalars",
+})
 _NEEDS_ROW = frozenset({"all", "first", "one", "one_or_none"})
 _WRONG = {  # names that SQLModel does not export, and where they are
     **dict.fromkeys(("AsyncConnection", "AsyncEngine", "async_scoped_session", "async_sessionmaker", "create_async_engine"), "sqlalchemy.ext.asyncio"),
@@ -46,7 +58,11 @@ def sessions(project: Project, module: Module) -> Iterator[Found]:
         if name == "query" or name in _BULK:
             assert isinstance(call.func, ast.Attribute)
             if project.is_session(call.func.value, module):
-                wanted = "`select(...)` and `await session.exec(...)`" if name == "query" else "`await session.exec(insert(Hero), params=[...])`"
+                wanted = (
+                    "`select(...)` and `await session.exec(...)`"
+                    if name == "query"
+                    else "`await session.exec(insert(Hero), params=[...])`"
+                )
                 yield at(module, call, f"an AsyncSession has no `{name}`: AttributeError", f"use {wanted}")
         elif name in _SENDING and isinstance(call.func, ast.Attribute):
             yield from _sending(call, call.func, project, module)
@@ -84,15 +100,19 @@ def _sending(call: ast.Call, function: ast.Attribute, project: Project, module: 
 
 
 def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.JoinedStr) or isinstance(node, ast.Constant) and isinstance(node.value, str)
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
 def _rows(call: ast.Call, project: Project, module: Module) -> Iterator[Found]:
     """SQLAlchemy's select in exec: rows, where one column or entity is expected."""
     statement = statement_of(call.args[0], project, module) if call.args else None
-    if statement is None or any(project.called(one, module) != "sqlalchemy.select" or len(one.args) != 1 for one in statement.bases):
+    if statement is None or any(
+        project.called(one, module) != "sqlalchemy.select" or len(one.args) != 1 for one in statement.bases
+    ):
         return
-    if not all(isinstance(one.args[0], ast.Name | ast.Attribute) for one in statement.bases) or not _is_read_as_row(call, module):
+    if not all(isinstance(one.args[0], ast.Name | ast.Attribute) for one in statement.bases) or not _is_read_as_row(
+        call, module
+    ):
         return
     klass = entity_of(statement, project, module)
     if klass is not None and klass.is_table:
@@ -126,11 +146,12 @@ def _scalars(call: ast.Call, function: ast.Attribute, project: Project, module: 
     if project.type_of(source.func.value, module) not in {known.SQLMODEL_SESSION, "sqlmodel.Session"}:
         return
     statement = statement_of(source.args[0], project, module)
-    if statement and all(project.called(one, module) == "sqlmodel.select" and len(one.args) == 1 for one in statement.bases):
-        if all(method(one) in _KEEPS_ENTITY for one in statement.steps):
-            yield at(
-                module, function, "`exec` of one entity gives its objects already: AttributeError, there is no `scalars`", "leave `.scalars()` out"
-            )  # fmt: skip
+    if statement is None or not all(method(one) in _KEEPS_ENTITY for one in statement.steps):
+        return
+    if all(project.called(one, module) == "sqlmodel.select" and len(one.args) == 1 for one in statement.bases):
+        yield at(
+            module, function, "`exec` of one entity gives its objects already: AttributeError, there is no `scalars`", "leave `.scalars()` out"
+        )  # fmt: skip
 
 
 def _source(node: ast.AST, module: Module) -> ast.Call | None:
@@ -150,7 +171,9 @@ def _source(node: ast.AST, module: Module) -> ast.Call | None:
 
 def _repair(call: ast.Call, function: ast.Attribute, project: Project, module: Module) -> Iterator[Edit]:
     """`(await s.execute(select(Hero))).scalars().all()` becomes `(await s.exec(select(Hero))).all()`; nothing where that is not safe."""
-    if len(call.args) != 1 or any(one.arg not in {"bind_arguments", "execution_options", "params"} for one in call.keywords):
+    if len(call.args) != 1 or any(
+        one.arg not in {"bind_arguments", "execution_options", "params"} for one in call.keywords
+    ):
         return
     statement = statement_of(call.args[0], project, module)
     if statement is None or not all(project.called(one, module) == "sqlmodel.select" for one in statement.bases):
@@ -205,8 +228,10 @@ def _is_straight(bound: list[Binding], module: Module) -> bool:
     if len(bound) == 1:
         return True
     lines = [module.statement_of(one.node) for one in bound]
-    return all(one.kind == "value" for one in bound) and len({module.parents[line] for line in lines}) == 1 and not isinstance(
-        module.parents[lines[0]], ast.If | ast.Try | ast.For | ast.AsyncFor | ast.While
+    return (
+        all(one.kind == "value" for one in bound)
+        and len({module.parents[line] for line in lines}) == 1
+        and not isinstance(module.parents[lines[0]], ast.If | ast.Try | ast.For | ast.AsyncFor | ast.While)
     )
 
 
@@ -220,7 +245,12 @@ def _reader(reader: ast.Attribute, module: Module) -> Edit | None:
     further = module.parents.get(call)
     if reader.attr != "scalars" or isinstance(further, ast.Assign | ast.Return):
         return None
-    if reader.end_lineno is None or reader.end_col_offset is None or call.end_lineno is None or call.end_col_offset is None:
+    if (
+        reader.end_lineno is None
+        or reader.end_col_offset is None
+        or call.end_lineno is None
+        or call.end_col_offset is None
+    ):
         return None
     lines = module.source.splitlines()
     start = reader.end_col_offset - len("scalars") - 1
@@ -228,7 +258,9 @@ def _reader(reader: ast.Attribute, module: Module) -> Edit | None:
     if not before.endswith(b"."):
         return None
     if not before[:-1].strip() and reader.end_lineno > 1:  # a line of its own
-        return Edit((reader.end_lineno - 1, len(lines[reader.end_lineno - 2])), (call.end_lineno, call.end_col_offset), "")
+        return Edit(
+            (reader.end_lineno - 1, len(lines[reader.end_lineno - 2])), (call.end_lineno, call.end_col_offset), ""
+        )
     return Edit((reader.end_lineno, start), (call.end_lineno, call.end_col_offset), "")
 
 
@@ -259,12 +291,13 @@ def synchronous_makers(project: Project, module: Module) -> Iterator[Found]:
     for call in module.all(ast.Call):
         if (call.args or keyword(call, "bind")) and project.called(call, module) == "sqlalchemy.orm.sessionmaker":
             bind = call.args[0] if call.args else keyword(call, "bind")
-            if bind is not None and not keyword(call, "class_") and project.type_of(bind, module) == known.ASYNC_ENGINE:
-                if not any(one.arg is None for one in call.keywords):
-                    yield at(
-                        module, call, "`sessionmaker` makes a synchronous session, which an async engine cannot serve",
-                        "use `async_sessionmaker(engine, class_=AsyncSession, expire_on_commit=False)`",
-                    )  # fmt: skip
+            if bind is None or any(one.arg in {None, "class_"} for one in call.keywords):
+                continue
+            if project.type_of(bind, module) == known.ASYNC_ENGINE:
+                yield at(
+                    module, call, "`sessionmaker` makes a synchronous session, which an async engine cannot serve",
+                    "use `async_sessionmaker(engine, class_=AsyncSession, expire_on_commit=False)`",
+                )  # fmt: skip
 
 
 @check("ASM026")
@@ -275,12 +308,18 @@ def blocking_sessions(project: Project, module: Module) -> Iterator[Found]:
     seen: set[ast.AST] = set()
     served = {one.function for one in routes(project, module)} | dependencies(project)
     for call in module.all(ast.Call):
-        if method(call) not in _BLOCKING or not isinstance(call.func, ast.Attribute) or isinstance(module.parents.get(call), ast.Await):
+        if (
+            method(call) not in _BLOCKING
+            or not isinstance(call.func, ast.Attribute)
+            or isinstance(module.parents.get(call), ast.Await)
+        ):
             continue
         function = next((one for one in module.ancestors(call) if isinstance(one, Function | ast.Lambda)), None)
         if not isinstance(function, ast.AsyncFunctionDef) or function in seen:
             continue
-        if project.type_of(call.func.value, module) in known.SYNC_SESSIONS and not _is_awaited(call.func.value, function, module):
+        if project.type_of(call.func.value, module) in known.SYNC_SESSIONS and not _is_awaited(
+            call.func.value, function, module
+        ):
             seen.add(function)
             yield at(
                 module, call, "a synchronous session in `async def` stops every other request until the database has answered",
@@ -291,7 +330,9 @@ def blocking_sessions(project: Project, module: Module) -> Iterator[Found]:
 def _is_awaited(session: ast.expr, function: ast.AST, module: Module) -> bool:
     """Whether the function awaits a method of it: then its annotation is wrong, and it is no synchronous one."""
     return any(
-        isinstance(one.value, ast.Call) and isinstance(one.value.func, ast.Attribute) and ast.unparse(one.value.func.value) == ast.unparse(session)
+        isinstance(one.value, ast.Call)
+        and isinstance(one.value.func, ast.Attribute)
+        and ast.unparse(one.value.func.value) == ast.unparse(session)
         for one in module.own(function, ast.Await)
     )
 
@@ -302,7 +343,7 @@ def _is_test(module: Module) -> bool:
 
 
 @check("ASM026")
-def wrong_imports(project: Project, module: Module) -> Iterator[Found]:
+def wrong_imports(_: Project, module: Module) -> Iterator[Found]:
     """Names that SQLModel does not export."""
     for node in module.all(ast.ImportFrom):
         if node.level:
@@ -334,30 +375,13 @@ def startup_events(project: Project, module: Module) -> Iterator[Found]:
         name = method(call)
         if name in {"add_event_handler", "on_event"} and isinstance(call.func, ast.Attribute):
             if project.type_of(call.func.value, module) in _APPS:
-                what = "is deprecated, and never called beside a lifespan" if name == "on_event" else "is gone: AttributeError"
+                what = (
+                    "is deprecated, and never called beside a lifespan"
+                    if name == "on_event"
+                    else "is gone: AttributeError"
+                )
                 yield at(module, call, f"`{name}` {what}", "use a lifespan: `FastAPI(lifespan=lifespan)`")
         elif keyword(call, "app") is not None and project.called(call, module) in _CLIENTS:
             yield at(
                 module, call, "an httpx client takes no `app`: TypeError", "write `AsyncClient(transport=ASGITransport(app=app), base_url=...)`"
             )  # fmt: skip
-
-
-@check("ASM026")
-def listeners(project: Project, module: Module) -> Iterator[Found]:
-    """Events of an async engine or session, and listeners that are coroutines."""
-    for call in module.all(ast.Call):
-        last = method(call) or getattr(call.func, "id", "")
-        if last not in {"listen", "listens_for"} or len(call.args) < 2:
-            continue
-        if project.called(call, module) not in {"sqlalchemy.event.listen", "sqlalchemy.event.listens_for"}:
-            continue
-        target = project.value_of(call.args[0], module)
-        if target and target.name in {known.ASYNC_ENGINE, *known.ASYNC_SESSIONS}:
-            wanted = "`engine.sync_engine`" if target.name == known.ASYNC_ENGINE else "`session.sync_session`, or SQLModel's `Session`"
-            yield at(module, call, "an async engine or session has no events: an error when the listener is added", f"listen to {wanted}")
-        listener: ast.AST | None = module.parents.get(call)
-        if last == "listen":
-            value = project.value_of(call.args[2], module) if len(call.args) > 2 else None
-            listener = value.node if value else None
-        if isinstance(listener, ast.AsyncFunctionDef):
-            yield at(module, call, "a listener that is a coroutine is never awaited", "write it with `def`")

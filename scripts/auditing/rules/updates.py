@@ -9,7 +9,7 @@ from functools import lru_cache
 from auditing.catalogue import check
 from auditing.finding import Found, at
 from project_source.classes import Class, Field
-from project_source.modules import Function, Module, keyword
+from project_source.modules import Function, Module, keyword, last_name
 from project_source.project import Project
 
 _NAMES = frozenset({
@@ -42,7 +42,8 @@ def values_of_the_database(project: Project, module: Module) -> Iterator[Found]:
     """`onupdate` with an SQL expression, where nothing fetches the new value."""
     if not _is_async(project):
         return
-    for node in [*module.all(ast.keyword), *module.all(ast.Dict)]:
+    nodes: list[ast.keyword | ast.Dict] = [*module.all(ast.keyword), *module.all(ast.Dict)]
+    for node in nodes:
         value = _onupdate(node)
         if value is None or not (_is_sql(value, project, module) or _is_server(node)):
             continue
@@ -87,7 +88,7 @@ def _is_sql(value: ast.expr, project: Project, module: Module) -> bool:
 
 def _fetches(klass: Class) -> bool:
     return any(
-        isinstance(node, ast.Constant) and node.value == "eager_defaults" or isinstance(node, ast.keyword) and node.arg == "eager_defaults"
+        (isinstance(node, ast.Constant) and node.value == "eager_defaults") or (isinstance(node, ast.keyword) and node.arg == "eager_defaults")
         for one in klass.lineage for line in one.node.body for node in ast.walk(line)
     )  # fmt: skip
 
@@ -111,22 +112,31 @@ def _is_stamped_once(field: Field, project: Project, module: Module) -> bool:
     """Whether it gets a time by default, and says nothing of updates."""
     value = field.node.value
     if not isinstance(value, ast.Call) or not any(
-        ast.unparse(node).rpartition(".")[2] == "datetime" for node, _ in project.alternatives(field.node.annotation, module)
+        ast.unparse(node).rpartition(".")[2] == "datetime"
+        for node, _ in project.alternatives(field.node.annotation, module)
     ):
         return False
     name = project.called(value, module)
     column = keyword(value, "sa_column")
     if name not in {"sqlmodel.Field", *_COLUMNS} or any(one.arg is None for one in value.keywords):
         return False
-    if column is not None:
-        if not isinstance(column, ast.Call) or project.called(column, module) not in _COLUMNS:
-            return False
+    if column is not None and (not isinstance(column, ast.Call) or project.called(column, module) not in _COLUMNS):
+        return False
     text = ast.unparse(value) + ast.unparse(field.node.annotation)
     extra = keyword(value, "sa_column_kwargs")
-    if "onupdate" in text or "Computed" in text or "ON UPDATE" in text or (extra is not None and not isinstance(extra, ast.Dict)):
+    if (
+        "onupdate" in text
+        or "Computed" in text
+        or "ON UPDATE" in text
+        or (extra is not None and not isinstance(extra, ast.Dict))
+    ):
         return False
     default = keyword(value, "default")
-    return "default_factory" in text or "server_default" in text or not (default is None or isinstance(default, ast.Constant))
+    return (
+        "default_factory" in text
+        or "server_default" in text
+        or not (default is None or isinstance(default, ast.Constant))
+    )
 
 
 @lru_cache(maxsize=2)
@@ -134,14 +144,16 @@ def _written(project: Project) -> frozenset[str]:
     """The names that some code sets: an attribute, a key of a dict, an argument of `values(...)`."""
     found: set[str] = set()
     for module in project.modules.values():
-        found |= {one.attr for one in module.all(ast.Attribute) if one.attr in _NAMES and isinstance(one.ctx, ast.Store)}
+        found |= {
+            one.attr for one in module.all(ast.Attribute) if one.attr in _NAMES and isinstance(one.ctx, ast.Store)
+        }
         for one in module.all(ast.Constant):
             if isinstance(one.value, str) and one.value in _NAMES and _is_written(one, module):
                 found.add(one.value)
         for word in module.all(ast.keyword):
             if word.arg in _NAMES:
                 call = module.parents.get(word)
-                if isinstance(call, ast.Call) and not _last(call.func)[:1].isupper():
+                if isinstance(call, ast.Call) and not last_name(call.func)[:1].isupper():
                     found.add(word.arg)
     return frozenset(found)
 
@@ -152,11 +164,7 @@ def _is_written(node: ast.Constant, module: Module) -> bool:
         return node in above.keys
     if isinstance(above, ast.Subscript):
         return isinstance(above.ctx, ast.Store)
-    return isinstance(above, ast.Call) and _last(above.func) in {"setattr", "hasattr"}
-
-
-def _last(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+    return isinstance(above, ast.Call) and last_name(above.func) in {"setattr", "hasattr"}
 
 
 @lru_cache(maxsize=2)
