@@ -204,8 +204,9 @@ def bases_that_cannot_be_shared(project: Project, module: Module) -> Iterator[Fo
 
 
 def _is_mixin(klass: Class, project: Project) -> bool:
-    """Whether a class is made for tables: no schema inherits from it."""
-    return all(one.is_table for one in project.classes if klass in one.lineage[1:])
+    """Whether a class is made for any table: no schema inherits from it, and it is not named after its only table."""
+    heirs = [one for one in project.classes if klass in one.lineage[1:]]
+    return all(one.is_table and one.name not in klass.name for one in heirs)
 
 
 @check("ASM016")

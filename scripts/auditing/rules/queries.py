@@ -142,11 +142,14 @@ def pages_without_an_order(project: Project, module: Module) -> Iterator[Found]:
         if any(method(one) == "limit" and _is_one(one) for one in statement.steps):
             continue
         seen.add(statement.bases)
-        is_page = statement.has("offset") and not _is_first_page(statement)
-        yield at(
-            module, call if call.lineno == whole.lineno else call.func, "a page without an order repeats rows and misses others",
-            "add `order_by` with a unique column at its end", possible=not is_page,
-        )  # fmt: skip
+        place = call if call.lineno == whole.lineno else call.func
+        remedy = "add `order_by` with a unique column at its end"
+        if statement.has("offset") and not _is_first_page(statement):
+            yield at(module, place, "a page without an order repeats rows and misses others", remedy)
+        else:
+            yield at(
+                module, place, "a limit without an order gives other rows each time, as the database likes", remedy, possible=True
+            )  # fmt: skip
 
 
 def _all_of(whole: ast.Call, project: Project, module: Module) -> Statement | None:

@@ -20,10 +20,16 @@ _COLUMNS = frozenset({"sqlalchemy.Column", "sqlalchemy.orm.mapped_column"})
 
 
 @lru_cache(maxsize=2)
-def _is_async(project: Project) -> bool:
-    return any(
-        "ext.asyncio" in (one.module or "") for module in project.modules.values() for one in module.all(ast.ImportFrom)
-    )
+def _sessions(project: Project) -> frozenset[str]:
+    """Whether the project has async sessions, sync ones, or both; a synchronous session loads a value when it is read."""
+    found: set[str] = set()
+    for module in project.modules.values():
+        for one in module.all(ast.ImportFrom):
+            if "ext.asyncio" in (one.module or ""):
+                found.add("async")
+            elif one.module in {"sqlmodel", "sqlalchemy.orm"} and any(name.name == "Session" for name in one.names):
+                found.add("sync")
+    return frozenset(found)
 
 
 @lru_cache(maxsize=2)
@@ -40,7 +46,7 @@ def _with_fields(project: Project) -> dict[ast.AnnAssign, list[Class]]:
 @check("ASM018")
 def values_of_the_database(project: Project, module: Module) -> Iterator[Found]:
     """`onupdate` with an SQL expression, where nothing fetches the new value."""
-    if not _is_async(project):
+    if "async" not in _sessions(project):
         return
     nodes: list[ast.keyword | ast.Dict] = [*module.all(ast.keyword), *module.all(ast.Dict)]
     for node in nodes:
@@ -61,6 +67,7 @@ def values_of_the_database(project: Project, module: Module) -> Iterator[Found]:
             yield at(
                 module, value, "the database computes this value: after an update it is not loaded, and reading it is a MissingGreenlet",
                 "use a function of Python as `onupdate`, or set `eager_defaults` in `__mapper_args__`",
+                possible="sync" in _sessions(project),
             )  # fmt: skip
 
 
