@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -11,6 +12,7 @@ from auditing.finding import Found, at
 from project_source.classes import Class, Field
 from project_source.modules import Function, Module, keyword, last_name
 from project_source.project import Project
+from project_source.statements import row_of
 
 _NAMES = frozenset({
     "date_modified", "date_updated", "last_modified", "last_modified_at", "last_updated", "last_updated_at", "modified", "modified_at",
@@ -108,7 +110,8 @@ def times_that_never_change(project: Project, module: Module) -> Iterator[Found]
         for name, field in klass.own_fields.items():
             if name not in _NAMES or not owners.get(field.node) or not _is_stamped_once(field, project, module):
                 continue
-            if name not in _written(project) and not _has_triggers(project):
+            kin = {base for heir in owners[field.node] for base in heir.lineage}
+            if not _written(project).get(name, set()) & {None, *kin} and not _has_triggers(project):
                 yield at(
                     module, field.node, f"`{name}` keeps the time of the insert: nothing sets it when the row is changed",
                     'give `sa_column_kwargs={"onupdate": now}` with a function that returns the time',
@@ -147,22 +150,24 @@ def _is_stamped_once(field: Field, project: Project, module: Module) -> bool:
 
 
 @lru_cache(maxsize=2)
-def _written(project: Project) -> frozenset[str]:
-    """The names that some code sets: an attribute, a key of a dict, an argument of `values(...)`."""
-    found: set[str] = set()
+def _written(project: Project) -> dict[str, set[Class | None]]:
+    """The names that some code sets, with the class whose object it is; None where that may be any.
+
+    An attribute, a key of a dict, or an argument of `values(...)` sets it; a constructor does not.
+    """
+    found: dict[str, set[Class | None]] = defaultdict(set)
     for module in project.modules.values():
-        found |= {
-            one.attr for one in module.all(ast.Attribute) if one.attr in _NAMES and isinstance(one.ctx, ast.Store)
-        }
-        for one in module.all(ast.Constant):
-            if isinstance(one.value, str) and one.value in _NAMES and _is_written(one, module):
-                found.add(one.value)
+        for one in module.all(ast.Attribute):
+            if one.attr in _NAMES and isinstance(one.ctx, ast.Store):
+                found[one.attr].add(row_of(one.value, project, module))
+        for text in module.all(ast.Constant):
+            if isinstance(text.value, str) and text.value in _NAMES and _is_written(text, module):
+                found[text.value].add(None)
         for word in module.all(ast.keyword):
-            if word.arg in _NAMES:
-                call = module.parents.get(word)
-                if isinstance(call, ast.Call) and not last_name(call.func)[:1].isupper():
-                    found.add(word.arg)
-    return frozenset(found)
+            call = module.parents.get(word) if word.arg in _NAMES else None
+            if word.arg and isinstance(call, ast.Call) and not last_name(call.func)[:1].isupper():
+                found[word.arg].add(None)
+    return found
 
 
 def _is_written(node: ast.Constant, module: Module) -> bool:
