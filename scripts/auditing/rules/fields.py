@@ -330,7 +330,7 @@ def _default(call: ast.Call, module: Module, project: Project) -> ast.expr | Non
             if above.value is not node or not isinstance(body, ast.ClassDef) or not isinstance(node, ast.expr):
                 return None
             klass = project.class_of(body)
-            return node if klass.is_table or klass.is_schema else None
+            return node if _is_model(klass) else None
         if isinstance(above, ast.Call) and node is not above.func:
             return _argument(above, node, module, project) or _continue(above, module, project)
         if isinstance(above, ast.keyword):
@@ -371,8 +371,12 @@ def _in_model(node: ast.AST, module: Module, project: Project) -> bool:
     body = module.class_of(node)
     if body is None:
         return False
-    klass = project.class_of(body)
-    return klass.is_table or klass.is_schema
+    return _is_model(project.class_of(body))
+
+
+def _is_model(klass: Class) -> bool:
+    """Whether objects are made of a class again and again; settings are made once a process."""
+    return klass.is_table or (klass.is_schema and not klass.name.endswith(("Config", "Configuration", "Settings")))
 
 
 @lru_cache(maxsize=2)

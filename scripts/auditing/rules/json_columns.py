@@ -15,6 +15,7 @@ from project_source.statements import row_of, uses
 _CHANGES = frozenset({
     "add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "reverse", "setdefault", "sort", "update",
 })  # fmt: skip
+_SAVES = frozenset({"add", "add_all", "commit", "flush", "merge", "save"})
 _CONTAINERS = frozenset({"dict", "Dict", "list", "List", "set", "Set", "MutableMapping", "MutableSequence"})
 _TRACKED = frozenset({
     "MutableDict",
@@ -68,9 +69,10 @@ def changes_in_place(project: Project, module: Module) -> Iterator[Found]:
         ):
             continue
         given = any(one.kind == "parameter" for one in module.bindings(place.value.id, place))
+        saved = any(last_name(one.func) in _SAVES and module.within(one, function) for one in module.all(ast.Call))
         yield at(
             module, node, f"the session does not see a change inside `{ast.unparse(place)}`, and saves none",
-            f"assign a new value to `{ast.unparse(place)}`, or call `flag_modified({place.value.id}, \"{place.attr}\")`", possible=given,
+            f"assign a new value to `{ast.unparse(place)}`, or call `flag_modified({place.value.id}, \"{place.attr}\")`", possible=given or not saved,
         )  # fmt: skip
 
 

@@ -163,12 +163,21 @@ def keys_that_lead_nowhere(project: Project, module: Module) -> Iterator[Found]:
                     yield at(
                         key.owner.module, key.node, f"no model has the table `{key.table}`: NoReferencedTableError at the first query",
                         "write the name of the table: `__tablename__`, or the class's name in small letters",
+                        possible=_is_named_elsewhere(key, project),
                     )  # fmt: skip
             elif key.table not in elsewhere and all(_lacks(one, key.column) for one in by_name[key.table]):
                 yield at(
                     key.owner.module, key.node, f"the table `{key.table}` has no column `{key.column}`: NoReferencedColumnError",
                     "name a column of that table",
                 )  # fmt: skip
+
+
+def _is_named_elsewhere(key: Key, project: Project) -> bool:
+    """Whether a table that no model has is named in other code, such as a migration: a library may bring its model."""
+    return any(
+        one.value == key.table
+        for module in project.modules.values() for one in module.all(ast.Constant) if isinstance(one.value, str)
+    )  # fmt: skip
 
 
 def _lacks(klass: Class, column: str) -> bool:

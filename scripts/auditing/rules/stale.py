@@ -346,7 +346,7 @@ def _is_test(module: Module) -> bool:
 def wrong_imports(_: Project, module: Module) -> Iterator[Found]:
     """Names that SQLModel does not export."""
     for node in module.all(ast.ImportFrom):
-        if node.level:
+        if node.level or any(isinstance(one, ast.Try) for one in module.ancestors(node)):
             continue
         for alias in node.names:
             if node.module == "sqlmodel" and alias.name in _WRONG:
