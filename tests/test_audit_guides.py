@@ -23,19 +23,21 @@ PAGES = [page for page in map(pages.parse, sync.shipped_pages()) if list(page.bl
 
 
 def write(page: Page, section: Section, block: Block, folder: Path) -> tuple[str, int]:
-    """Write a section as it is when a block has been read.
+    """Write a section as it is when a block has been read; for a block that is right, with the files that follow it.
 
     Returns:
         The path of the block's code, and what must be added to a line there to get the line of the page.
     """
     program: dict[int, str] = {}
     files: dict[str, str] = {}
+    reached = False
     for step in page.steps(section):
-        if step.title:
+        if step.title and (not reached or step.title not in files):
             files[step.title] = step.code
-        elif step.language == "python" and step.kind == "program":
+        elif not reached and step.language == "python" and step.kind == "program":
             program |= dict(enumerate(step.code.splitlines(), step.code_line))
-        if step is block:
+        reached = reached or step is block
+        if reached and block.mark == "❌":
             break
     if program:
         program.setdefault(1, AMBIENT)

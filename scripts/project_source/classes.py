@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 SQLMODEL = "sqlmodel.SQLModel"
 _FIELD = "sqlmodel.Field"
 _RELATIONSHIP = "sqlmodel.Relationship"
+_PLAIN_BASES = frozenset({  # bases of a library that bring no column, relationship or table name
+    SQLMODEL, "abc.ABC", "collections.abc.Hashable", "enum.Enum", "object", "pydantic.BaseModel", "sqlalchemy.ext.asyncio.AsyncAttrs",
+    "typing.Generic", "typing.Protocol", "typing_extensions.Generic",
+})  # fmt: skip
+_WRAPPERS = frozenset({"Annotated", "ClassVar", "Collection", "FrozenSet", "Iterable", "List", "Mapped", "Optional", "Sequence", "Set", "Tuple", "Union", "WriteOnlyMapped", "frozenset", "list", "set", "tuple", "typing"})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,31 @@ class Field:
     @property
     def many(self) -> bool:
         """Whether a relationship is annotated as a list."""
-        text = ast.unparse(self.node.annotation).strip("'\"")
-        return text.startswith(("list[", "List[", "set[", "Sequence[", "typing.List["))
+        text = re.sub(r"\b(?:typing|t|orm)\.", "", ast.unparse(self.node.annotation)).strip("'\"")
+        for wrapper in ("Mapped[", "Optional[", "'", '"'):
+            text = text.removeprefix(wrapper)
+        return text.startswith(("list[", "List[", "set[", "Set[", "Sequence["))
+
+    @cached_property
+    def target(self) -> str:
+        """The name of the class that a relationship leads to."""
+        return next((name for name in reversed(self.names) if name not in _WRAPPERS), "")
+
+    @cached_property
+    def options(self) -> dict[str, ast.expr] | None:
+        """The `sa_relationship_kwargs` of a relationship; None where they cannot be read."""
+        value = self.argument("sa_relationship_kwargs")
+        if value is None:
+            return {}
+        if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "dict":
+            if value.args or any(one.arg is None for one in value.keywords):
+                return None
+            return {one.arg: one.value for one in value.keywords if one.arg}
+        if not isinstance(value, ast.Dict):
+            return None
+        named = {key.value: one for key, one in zip(value.keys, value.values, strict=True)
+                 if isinstance(key, ast.Constant) and isinstance(key.value, str)}  # fmt: skip
+        return named if len(named) == len(value.keys) else None
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -90,6 +119,26 @@ class Class:
         return names - {one.qualified for one in self.lineage} - {""}
 
     @cached_property
+    def has_metaclass(self) -> bool:
+        """Whether a metaclass of its own may change what its body means."""
+        return any(keyword.arg == "metaclass" for one in self.lineage for keyword in one.node.keywords)
+
+    @cached_property
+    def is_complete(self) -> bool:
+        """Whether all that it inherits is known: each base is a class of the project, or one that brings nothing to a table."""
+        own = {one.qualified for one in self.lineage}
+        return not self.has_metaclass and all(
+            self._project.name_of(base, one.module) in own | _PLAIN_BASES
+            for one in self.lineage
+            for base in one.base_nodes
+        )
+
+    @cached_property
+    def attributes(self) -> frozenset[str]:
+        """All names that its body, and those of its bases, bind."""
+        return frozenset(name for one in self.lineage for name in one.module.scopes[one.node].names)
+
+    @cached_property
     def is_sqlmodel(self) -> bool:
         """Whether it inherits from SQLModel."""
         return SQLMODEL in self.foreign_bases
@@ -116,15 +165,18 @@ class Class:
         return not self.is_table and (self.is_sqlmodel or "pydantic.BaseModel" in self.foreign_bases)
 
     @cached_property
+    def written_table_name(self) -> str:
+        """The name of its table as far as the source says it; "" where it is computed, or may come from an unknown base."""
+        for one in self.lineage:
+            for binding in one.module.scopes[one.node].names.get("__tablename__", []):
+                value = binding.node.value if isinstance(binding.node, ast.AnnAssign) else binding.node
+                return str(value.value) if isinstance(value, ast.Constant) else ""
+        return self.name.lower() if self.is_complete else ""
+
+    @cached_property
     def table_name(self) -> str:
         """The name of its table: `__tablename__`, or the class's name in lower case."""
-        for one in self.lineage:
-            for line in one.node.body:
-                target = line.targets[0] if isinstance(line, ast.Assign) else getattr(line, "target", None)
-                value = getattr(line, "value", None)
-                if isinstance(target, ast.Name) and target.id == "__tablename__" and isinstance(value, ast.Constant):
-                    return str(value.value)
-        return self.name.lower()
+        return self.written_table_name or self.name.lower()
 
     @cached_property
     def own_fields(self) -> dict[str, Field]:

@@ -198,6 +198,15 @@ class Module:
             scope = scope.parent
         return []
 
+    def every_binding(self, name: str, at: ast.AST) -> list[Binding]:
+        """All bindings of a name in the scope that binds it, in the order of the text."""
+        scope: Scope | None = self._scope_of(at)
+        while scope is not None:
+            if found := scope.names.get(name):
+                return found
+            scope = scope.parent
+        return []
+
     def _scope_of(self, node: ast.AST) -> Scope:
         child, above = node, self.parents.get(node)
         while above is not None:
@@ -326,6 +335,11 @@ def default_of(function: Function, name: str) -> ast.expr | None:
     pairs = list(zip(reversed(positional), reversed(arguments.defaults), strict=False))
     pairs += [(one, value) for one, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if value]
     return next((value for one, value in pairs if one.arg == name), None)
+
+
+def last_name(node: ast.AST) -> str:
+    """The name itself, or the one behind the last dot; "" for other expressions."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def keyword(call: ast.Call, name: str) -> ast.expr | None:

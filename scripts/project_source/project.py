@@ -254,6 +254,29 @@ class Project:
             return Value(value.name, True, value.node, value.module) if value and not value.instance else None
         return None
 
+    def written(self, annotation: ast.expr, module: Module) -> tuple[ast.expr, Module]:
+        """An annotation as it is spelled out, and where: quotes are removed, and the name of an alias gives what it stands for."""
+        if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+            try:
+                return ast.parse(annotation.value.strip(), mode="eval").body, module
+            except SyntaxError:
+                return annotation, module
+        return self._alias(annotation, module) or (annotation, module)
+
+    def alternatives(self, annotation: ast.expr, module: Module) -> list[tuple[ast.expr, Module]]:
+        """The types that an annotation allows, without None, and where each is written: `Annotated[int | None, ...]` gives int."""
+        node, where = self.written(annotation, module)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            return [*self.alternatives(node.left, where), *self.alternatives(node.right, where)]
+        if isinstance(node, ast.Subscript):
+            outer = self.name_of(node.value, where).rpartition(".")[2]
+            inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+            if outer in {"Annotated", "Optional", "Mapped", "Final"}:
+                return self.alternatives(inner[0], where)
+            if outer == "Union":
+                return [found for one in inner for found in self.alternatives(one, where)]
+        return [] if _is_none(node) else [(node, where)]
+
     def _alias(self, name: ast.expr, module: Module) -> tuple[ast.expr, Module] | None:
         """The subscript or union behind the name of a type, and where it stands."""
         if not isinstance(name, ast.Name):

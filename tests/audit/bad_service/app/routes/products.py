@@ -34,7 +34,7 @@ async def create_product(product: Product, session: SessionDep):  # <- ASM023
 
 
 @router.patch("/products/{id}")
-async def change_product(id: int, data: dict, session: SessionDep):
+async def change_product(id: int, data: dict, session: SessionDep):  # <- ASM022
     product = await session.get(Product, id)
     try:
         product.data["changed"] = True  # <- ASM020
