@@ -96,7 +96,8 @@ def origins(project: Project, node: ast.AST, module: Module, depth: int = _DEPTH
 
     A name gives what is assigned to it, here or in the module that it is imported from; an attribute what is assigned in
     the class of its owner, such as the default of a setting; a call of a function of the project what the function
-    returns; a choice both sides. Anything else is its own origin, and so is a parameter (`ast.arg`).
+    returns; a choice both sides. Anything else is its own origin, and so are a parameter (`ast.arg`) and the line of an
+    annotated name (`ast.AnnAssign`), beside its value.
     """
     if depth <= 0:
         return
@@ -157,8 +158,8 @@ def _written(project: Project, one: Binding, module: Module, depth: int) -> Iter
     if one.kind == "value":
         yield from origins(project, one.node, module, depth)
     elif one.kind == "annotation" and isinstance(one.node, ast.AnnAssign):
+        yield one.node, module
         if one.node.value is None:
-            yield one.node, module
             return
         value: ast.AST = one.node.value
         if isinstance(value, ast.Call) and (inner := keyword(value, "default") or next(iter(value.args), None)):

@@ -1,3 +1,4 @@
 """The checks, by topic. Importing this package registers them."""
 
 from auditing.rules import datetimes as datetimes
+from auditing.rules import urls as urls
