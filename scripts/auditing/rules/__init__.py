@@ -1,4 +1,5 @@
 """The checks, by topic. Importing this package registers them."""
 
+from auditing.rules import connections as connections
 from auditing.rules import datetimes as datetimes
 from auditing.rules import urls as urls
