@@ -2,5 +2,6 @@
 
 from auditing.rules import connections as connections
 from auditing.rules import datetimes as datetimes
+from auditing.rules import errors as errors
 from auditing.rules import injection as injection
 from auditing.rules import urls as urls
