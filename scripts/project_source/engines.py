@@ -31,11 +31,11 @@ class Source:
 
     Attributes:
         kind: "text" for a literal, "setting" for an environment variable or a field of the settings, "masked" for
-            `str(url)` of SQLAlchemy's URL, which hides the password.
+            `str(url)` of SQLAlchemy's URL, which hides the password, "computed" for anything else.
         text: The literal with `{}` for what is put in, or the name of the setting.
     """
 
-    kind: Literal["text", "setting", "masked"]
+    kind: Literal["text", "setting", "masked", "computed"]
     text: str
     node: ast.AST
     module: Module
@@ -96,7 +96,7 @@ def engines(project: Project) -> tuple[Engine, ...]:
 
 
 def sources(project: Project, node: ast.AST, module: Module, depth: int = _DEPTH) -> Iterator[Source]:
-    """Where the value of a URL comes from; nothing for what is computed, such as `url.replace(...)`."""
+    """Where the value of a URL comes from."""
     if depth <= 0:
         return
     for one, where in origins(project, node, module):
@@ -105,13 +105,14 @@ def sources(project: Project, node: ast.AST, module: Module, depth: int = _DEPTH
                 yield Source("setting", one.target.id, one, where)
         elif isinstance(one, ast.Attribute) and one.attr != "url":
             yield Source("setting", one.attr, one, where)
-        elif isinstance(one, ast.Subscript):
-            if _is_environ(one.value) and isinstance(one.slice, ast.Constant):
-                yield Source("setting", str(one.slice.value), one, where)
+        elif isinstance(one, ast.Subscript) and _is_environ(one.value) and isinstance(one.slice, ast.Constant):
+            yield Source("setting", str(one.slice.value), one, where)
         elif isinstance(one, ast.Call) and (text := pieces(one)) is None:
             yield from _called(project, one, where, depth)
         elif isinstance(one, ast.expr) and (text := pieces(one)) is not None:
             yield Source("text", literal(text), one, where)
+        else:
+            yield Source("computed", "", one, where)
 
 
 def _called(project: Project, call: ast.Call, module: Module, depth: int) -> Iterator[Source]:
@@ -133,6 +134,8 @@ def _called(project: Project, call: ast.Call, module: Module, depth: int) -> Ite
             yield from sources(project, call.args[0], module, depth - 1)
     elif last in _UNWRAPPED and isinstance(call.func, ast.Attribute):
         yield from sources(project, call.func.value, module, depth - 1)
+    else:
+        yield Source("computed", "", call, module)
 
 
 def _is_environ(node: ast.expr) -> bool:

@@ -45,7 +45,7 @@ def urls_of_engines(project: Project) -> Iterator[Found]:
                 yield from _of_text(project, engine, source)
             elif source.kind == "masked":
                 yield _masked(source.node, source.module)
-            elif _POOLERS.search(source.text.lower()) or "pooler" in source.text.lower():
+            elif source.kind == "setting" and re.search(r"pgbouncer|pooler", source.text.lower()):
                 if "statement_cache_size" not in _arguments(project, engine) and not engine.open_ended:
                     yield at(
                         engine.module, engine.call, "behind a transaction pooler, asyncpg's prepared statements vanish: `does not exist`",
