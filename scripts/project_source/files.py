@@ -16,6 +16,20 @@ LEFT_OUT = frozenset({
 LARGEST = 2 * 1024 * 1024  # bytes; a larger file holds data, not code
 
 
+_TEST_FOLDERS = frozenset({"test", "tests", "testing", "e2e"})
+
+
+def is_test(path: str) -> bool:
+    """Whether a file belongs to the tests of a project."""
+    *folders, name = path.split("/")
+    return (
+        name.startswith("test_")
+        or name.endswith("_test.py")
+        or name == "conftest.py"
+        or not _TEST_FOLDERS.isdisjoint(folders)
+    )
+
+
 @dataclass(frozen=True)
 class Tree:
     """The files below a folder.

@@ -47,6 +47,7 @@ FACTORIES = {  # functions with small letters, and the class of what they give
     "sqlalchemy.orm.sessionmaker": "sqlalchemy.orm.sessionmaker",
     "sqlalchemy.orm.scoped_session": "sqlalchemy.orm.scoped_session",
     "sqlalchemy.make_url": "sqlalchemy.URL",
+    "sqlalchemy.URL.create": "sqlalchemy.URL",
     "sqlalchemy.select": "sqlalchemy.Select",
     "sqlmodel.select": "sqlmodel.Select",
     "sqlalchemy.insert": "sqlalchemy.Insert",
@@ -58,12 +59,18 @@ METHODS = {  # what a method of an instance gives, also when it is awaited or en
     (ASYNC_ENGINE, "begin"): ASYNC_CONNECTION,
     ("sqlalchemy.Engine", "connect"): "sqlalchemy.Connection",
     ("sqlalchemy.Engine", "begin"): "sqlalchemy.Connection",
+    ("sqlalchemy.URL", "set"): "sqlalchemy.URL",
+    ("sqlalchemy.URL", "update_query_dict"): "sqlalchemy.URL",
     **{(kind, name): kind for kind in ("sqlalchemy.Select", "sqlmodel.Select") for name in (
         "where", "filter", "filter_by", "join", "outerjoin", "options", "order_by", "limit", "offset", "group_by", "having",
         "distinct", "with_for_update", "execution_options", "select_from",
     )},
 }  # fmt: skip
-ATTRIBUTES = {(ASYNC_ENGINE, "sync_engine"): "sqlalchemy.Engine"}
+ATTRIBUTES = {
+    (ASYNC_ENGINE, "sync_engine"): "sqlalchemy.Engine",
+    (ASYNC_ENGINE, "url"): "sqlalchemy.URL",
+    ("sqlalchemy.Engine", "url"): "sqlalchemy.URL",
+}
 _SAME = {
     "sqlmodel.ext.asyncio.AsyncSession": SQLMODEL_SESSION,
     "sqlalchemy.engine.create_engine": "sqlalchemy.create_engine",

@@ -1,11 +1,15 @@
 """The checks, by topic. Importing this package registers them."""
 
+from auditing.rules import alembic_setup as alembic_setup
 from auditing.rules import annotations as annotations
 from auditing.rules import awaits as awaits
+from auditing.rules import connections as connections
 from auditing.rules import datetimes as datetimes
 from auditing.rules import dependencies as dependencies
+from auditing.rules import errors as errors
 from auditing.rules import factories as factories
 from auditing.rules import fields as fields
+from auditing.rules import injection as injection
 from auditing.rules import json_columns as json_columns
 from auditing.rules import lifetimes as lifetimes
 from auditing.rules import operators as operators
@@ -17,3 +21,4 @@ from auditing.rules import stale as stale
 from auditing.rules import tasks as tasks
 from auditing.rules import transactions as transactions
 from auditing.rules import updates as updates
+from auditing.rules import urls as urls
