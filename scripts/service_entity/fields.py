@@ -11,10 +11,11 @@ from service_entity.names import field_name
 EXAMPLE = "number:str(20):unique total:decimal(10,2) note:text:nullable"
 MODIFIERS = ("unique", "index", "nullable")
 TYPES = {
-    "str": "str(LENGTH)", "text": "text", "int": "int", "float": "float", "decimal": "decimal(DIGITS,PLACES)",
+    "str": "str or str(LENGTH)", "text": "text", "int": "int", "float": "float", "decimal": "decimal(DIGITS,PLACES)",
     "bool": "bool", "date": "date", "datetime": "datetime", "uuid": "uuid", "json": "json",
     "enum": "enum(ONE,TWO,...)",
 }  # fmt: skip
+USUAL_CHARACTERS = 200  # of a str without a length
 MOST_CHARACTERS = 1000  # of a str; MariaDB counts 4 bytes each, and takes 65535 a row
 MOST_INDEXED = 500  # PostgreSQL takes 2704 bytes in an index, MariaDB 3072
 ROW_BYTES = 60_000
@@ -94,6 +95,8 @@ def _field(token: str) -> Field:
             raise CallError(f"field {name}: {one} stands there twice")
     if is_reference:
         kind, arguments = "reference", (kind,)
+    elif kind == "str" and not brackets:
+        arguments = (str(USUAL_CHARACTERS),)
     elif kind not in TYPES:
         raise CallError(f"field {name}: no type {kind!r}; there are {', '.join(TYPES.values())}, and names of models")
     field = Field(name, kind, arguments, **{one: one in modifiers for one in MODIFIERS})
