@@ -64,7 +64,7 @@ def run(job: Job, send: Callable[[Message], None], receive: Callable[[], int]) -
     faulthandler.dump_traceback_later(program.seconds + 1, exit=True, file=stacks)  # the event loop does not turn
     gc.freeze()
     os.chdir(job.work)
-    os.environ["DATABASE_URL"] = job.url
+    os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"] = job.url
     os.environ.update(job.environment)
     os.environ.update(tracing.prepare(job.home, os.environ))
     sys.dont_write_bytecode = True
