@@ -49,9 +49,10 @@ async def connect_and_run() -> None:
     engine = make_engine(url, poolclass=pool.NullPool)
     async with engine.connect() as connection:
         if connection.dialect.name == "sqlite":
-            # in batch mode, dropping the old copy of a table would delete the rows that refer to it
-            await connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
-            await connection.commit()
+            # in batch mode, dropping the old copy of a table would delete the rows that refer to it; inside the
+            # transaction that the engine's hook begins, SQLite would ignore the pragma
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            await driver.execute("PRAGMA foreign_keys = OFF")
         await connection.run_sync(run)
     await engine.dispose()
 
