@@ -41,7 +41,7 @@ _TABLE: tuple[tuple[str, str, Severity, str], ...] = (
     ("ASM001", "session that expires its objects", "error", "After a commit each attribute asks the database again, and an async session cannot: MissingGreenlet, or `{}` as a response."),
     ("ASM002", "exec() on SQLAlchemy's session", "error", "Only SQLModel's AsyncSession has exec(); async_sessionmaker makes SQLAlchemy's where `class_` is missing."),
     ("ASM003", "coroutine of a session without await, or await in the wrong place", "error", "Without await nothing is sent, and the only sign is a RuntimeWarning."),
-    ("ASM004", "one session in several tasks", "error", "A session holds one connection; tasks that share it fail when the pool is cold, or mix their transactions."),
+    ("ASM004", "one session in several tasks", "error", "A session holds one connection; tasks that share it fail while it has no connection yet, or mix their transactions."),
     ("ASM005", "session or engine that lives too long or too short", "error", "A session of the module is shared by all requests; an engine made in each request opens a pool each time."),
     ("ASM006", "commit after the response", "error", "The code after `yield` runs after the response unless the dependency has scope=\"function\": the client is told 201 and the row is lost."),
     ("ASM007", "session that leaves its block", "error", "A session that is returned out of its `async with`, or taken from a generator that is not run to its end, is never closed."),

@@ -6,7 +6,6 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import PurePosixPath
 
 from auditing.catalogue import check, project_check
 from auditing.finding import Edit, Found, at, in_file, replacing
@@ -15,6 +14,7 @@ from project_source.files import is_test
 from project_source.migrations import Environment, environments
 from project_source.modules import Module, keyword
 from project_source.project import Project
+from project_source.requirements import requirements
 from project_source.texts import Piece, literal, origins, pieces
 
 _SYNC = frozenset({
@@ -116,12 +116,9 @@ def _wrong_driver(project: Project, match: re.Match[str]) -> tuple[str, str] | N
     return None
 
 
-@lru_cache(maxsize=1)
 def _has_psycopg3(project: Project) -> bool:
-    """Whether a list of packages names psycopg 3, which `postgresql://` means since SQLAlchemy 2.1."""
-    names = ("pyproject.toml", "requirements", "setup.cfg", "Pipfile", "environment.y")
-    texts = [project.tree.text(one) or "" for one in project.tree.files if PurePosixPath(one).name.startswith(names)]
-    return any(re.search(r"\bpsycopg(?![\w-])", text) for text in texts)
+    """Whether the project asks for psycopg 3, which `postgresql://` means since SQLAlchemy 2.1."""
+    return any(one.name == "psycopg" for one in requirements(project))
 
 
 def _unknown(url: str) -> list[str]:
