@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make a service out of the template: a copy with its own name, ready to run.
+"""Make a service out of the template: a copy with its own name, ready to run. Later: add an entity to it.
 
 Standard library only. Exit codes: 0 done, 2 a wrong call, 3 the target cannot be used.
 """
@@ -20,6 +20,14 @@ from itertools import chain
 from pathlib import Path
 from typing import NoReturn
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # python3 -I leaves it out
+
+from service_entity.errors import CallError, TargetError
+from service_entity.fields import EXAMPLE, MODIFIERS, TYPES, parse
+from service_entity.names import entity_names
+from service_entity.planning import plan
+from service_entity.service import Service
+
 TEMPLATE = Path(__file__).resolve().parents[1] / "assets" / "service"
 USAGE, TARGET = 2, 3
 LEFT_BEHIND = (
@@ -33,10 +41,6 @@ URLS = {
     "postgresql": "postgresql://user:password@localhost/{database}",
     "mariadb": "mariadb://user:password@localhost/{database}",
 }
-
-
-class TargetError(Exception):
-    """The service cannot be made there."""
 
 
 def make(target: Path, name: str, database: str) -> None:
@@ -122,6 +126,35 @@ def _dependencies() -> set[str]:
     return {re.split(r"[^A-Za-z0-9._-]", one)[0].lower().replace("_", "-") for one in wanted}
 
 
+def add_entity(target: Path, options: argparse.Namespace) -> dict[str, object]:
+    """Add an entity to a service that ``make`` made.
+
+    Args:
+        target: The service.
+        options: Of the command line: entity, fields, plural, table, allow_dirty.
+
+    Returns:
+        What was done.
+
+    Raises:
+        CallError: A name, a type or a modifier cannot be used.
+        TargetError: The service cannot take the entity. After either error, nothing has changed.
+    """
+    names = entity_names(options.entity, options.plural, options.table)
+    fields = parse(options.fields)
+    service = Service(target)
+    change = plan(service, names, fields)
+    if not options.allow_dirty and (dirty := service.uncommitted(list(change.edited))):
+        raise TargetError(
+            f"{', '.join(dirty)}: not committed; commit first, so that git shows what is added, or use --allow-dirty"
+        )
+    change.write(target)
+    return {
+        "path": str(target.absolute()), "entity": names.entity, "table": names.table, "route": names.path,
+        "revision": change.revision, "created": sorted(change.created), "edited": sorted(change.edited),
+    }  # fmt: skip
+
+
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
@@ -130,39 +163,91 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see --help)\n")
 
 
+def _parser() -> Parser:
+    parser = Parser(
+        description="Make a service out of the template, or add an entity to such a service.",
+        epilog=f"""\
+fields: "NAME:TYPE[:MODIFIER...] ...", such as "{EXAMPLE} customer:Customer"
+types: {", ".join(TYPES.values())}, or the name of a table model in app/models (a reference)
+modifiers: {", ".join(MODIFIERS)}
+A list is filtered and sorted by fields with an index (unique, index, references), and by no others.
+A reference that is nullable becomes null when what it refers to is deleted; any other keeps that from being deleted.
+--entity never makes a service: make it first, then add one entity a call.
+
+exit codes: 0 done, 2 a wrong call, 3 the target cannot be used (nothing was changed)""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "target", type=Path, metavar="DEST",
+        help="folder to make; it must not exist, or be empty. With --entity: the service",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+    new = parser.add_argument_group("a new service")
+    new.add_argument("--name", type=_checked_name, help="name of the project; the folder's name where it is not given")
+    new.add_argument("--database", choices=tuple(URLS), help="the one that .env.example names first (sqlite)")
+    more = parser.add_argument_group("a new entity")
+    more.add_argument("--entity", metavar="NAME", help="in CamelCase and singular, such as Invoice")
+    more.add_argument("--fields", metavar="FIELDS", help="what it has; see below")
+    more.add_argument(
+        "--plural", metavar="NAME", help="such as invoices; by the rules of English where it is not given"
+    )
+    more.add_argument("--table", metavar="NAME", help="name of the table; the entity's where it is not given")
+    more.add_argument("--allow-dirty", action="store_true", help="edit files that are not committed to git")
+    return parser
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
         0 done, 2 a wrong call, 3 the target cannot be used.
     """
-    parser = Parser(description="Make a service out of the template.")
-    parser.add_argument("target", type=Path, metavar="DEST", help="folder to make; it must not exist, or be empty")
-    parser.add_argument(
-        "--name", type=_checked_name, help="name of the project; the folder's name where it is not given"
-    )
-    parser.add_argument(
-        "--database", choices=tuple(URLS), default="sqlite", help="the one that .env.example names first"
-    )
-    parser.add_argument("--json", action="store_true", help="print what was made as JSON")
+    parser = _parser()
     options = parser.parse_args(arguments)
+    wrong = ("name", "database") if options.entity is not None else ("fields", "plural", "table", "allow_dirty")
+    for one in wrong:
+        if getattr(options, one):
+            other = "makes a new service" if options.entity is not None else "needs --entity"
+            parser.error(f"--{one.replace('_', '-')} {other}")
+    if options.entity is not None and options.fields is None:
+        parser.error(f'--entity needs --fields, such as "{EXAMPLE}"')
     try:
-        name = options.name or _checked_name(re.sub(r"[\s.]+", "-", options.target.absolute().name.lower()))
-        make(options.target, name, options.database)
+        return _add(options) if options.entity is not None else _make(options)
     except argparse.ArgumentTypeError as error:
         parser.error(f"{error} (use --name)")
+    except CallError as error:
+        parser.error(str(error))
     except TargetError as error:
         print(f"new_service.py: {error}", file=sys.stderr)
         return TARGET
+
+
+def _make(options: argparse.Namespace) -> int:
+    name = options.name or _checked_name(re.sub(r"[\s.]+", "-", options.target.absolute().name.lower()))
+    database = options.database or "sqlite"
+    make(options.target, name, database)
     if options.json:
-        print(json.dumps({"path": str(options.target.absolute()), "name": name, "database": options.database}))
+        print(json.dumps({"path": str(options.target.absolute()), "name": name, "database": database}))
         return 0
-    extras = {"sqlite": "test", "postgresql": "postgresql,test", "mariadb": "mariadb,test"}[options.database]
+    extras = {"sqlite": "test", "postgresql": "postgresql,test", "mariadb": "mariadb,test"}[database]
     print(f"Made {name} in {options.target}. Next:")
     print(
         f"  cd {options.target} && cp .env.example .env && python3 -m venv .venv && .venv/bin/pip install -e '.[{extras}]'"
     )
     print("  .venv/bin/alembic upgrade head && .venv/bin/uvicorn app.main:app")
+    return 0
+
+
+def _add(options: argparse.Namespace) -> int:
+    done = add_entity(options.target, options)
+    if options.json:
+        print(json.dumps(done))
+        return 0
+    print(
+        f"Added {done['entity']} to {options.target}: table {done['table']}, migration {done['revision']}, endpoints "
+        f"under {done['route']}. Next:"
+    )
+    print(f"  cd {options.target} && .venv/bin/pytest && .venv/bin/alembic upgrade head")
     return 0
 
 

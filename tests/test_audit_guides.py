@@ -15,6 +15,7 @@ from verify.cards import Card
 from verify.pages import Block, Page, Section
 
 ROOT = Path(__file__).parents[1]
+TEMPLATE = ROOT / "assets" / "service" / "app"  # what a page imports from `app`
 AMBIENT = "from sqlmodel.ext.asyncio.session import AsyncSession; from sqlalchemy.ext.asyncio import AsyncEngine; engine: AsyncEngine; session: AsyncSession"
 CARDS = cards.find(ROOT)
 UNSEEN: dict[tuple[str, str, str], str] = {}  # rule, page, section -> why no static check can see the card's ❌
@@ -40,6 +41,10 @@ def write(page: Page, section: Section, block: Block, folder: Path) -> tuple[str
             break
     if program:
         program.setdefault(1, AMBIENT)
+        if any("from app." in line for line in program.values()):
+            files = {
+                f"app/{one.relative_to(TEMPLATE)}": one.read_text(encoding="utf-8") for one in TEMPLATE.rglob("*.py")
+            } | files
         files["section.py"] = "\n".join(program.get(line, "") for line in range(1, max(program) + 1)) + "\n"
     for path, text in files.items():
         place = folder / path

@@ -26,7 +26,7 @@ def verify(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_command() -> None:
     done = verify("--help")
     assert done.returncode == 0
-    for name in ("list", "extract", "check", "sync", "report"):
+    for name in ("list", "extract", "check", "sync", "report", "package"):
         assert name in done.stdout
         assert verify(name, "--help").returncode == 0
 

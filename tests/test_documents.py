@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from verify import contract, extract, links, pages, report, static, sync
+from verify import contract, extract, links, package, pages, report, static, sync
 from verify.pages import Page, PageError
 
 ROOT = Path(__file__).parents[1]
@@ -78,6 +78,26 @@ def test_a_guide_has_its_parts(path: Path) -> None:
     assert page.preface.blocks, "the main code block stands before the first H2"
     assert page.preface.blocks[0].kind != "excerpt"
     assert all(section.blocks for section in page.sections if "When not" not in section.title)
+
+
+def points(text: str, section: str) -> list[str]:
+    """The numbered points of a section, each of which must say where it is proved."""
+    found = re.search(rf"^## {section}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"there is no section {section!r}"
+    return re.findall(r"^\d+\. (.+)$", found[1], re.MULTILINE)
+
+
+@pytest.mark.parametrize(("section", "number"), [("Must", 18), ("Must not", 10), ("Before production", 13)])
+def test_the_lists_of_best_practices_are_whole_and_lead_to_proofs(section: str, number: int) -> None:
+    found = points((ROOT / "references" / "best-practices.md").read_text(encoding="utf-8"), section)
+    assert len(found) == number
+    assert [one for one in found if "](" not in one and "scripts/audit.py" not in one] == []
+
+
+def test_a_list_that_is_gone_is_found() -> None:
+    assert points("## Must\n\n1. One.\n\n## Must not\n\n1. Two.\n2. Three.\n", "Must") == ["One."]
+    with pytest.raises(AssertionError, match="no section 'Must'"):
+        points("## Must not\n\n1. One.\n", "Must")
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -202,7 +222,7 @@ def test_anchors_are_those_of_github(tmp_path: Path) -> None:
 def test_the_readme_lists_every_page_that_was_verified() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     table = text.partition(report.MARKERS[0])[2].partition(report.MARKERS[1])[0]
-    for path in GUIDES:
+    for path in [path for path in GUIDES if not pages.is_generated(path)]:
         blocks = sum(b.kind in {"program", "file"} and "sqlite" in b.databases for b in pages.parse(path).blocks)
         row = re.search(rf"\| \[references/{path.name}\].*", table)
         assert row, f"run the whole suite, then `python -m verify report --write`: {path.name} is not in the table"
@@ -239,28 +259,12 @@ def skill_problems(folder: Path) -> list[str]:
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """What a user copies."""
-    folder = tmp_path / "async-sqlmodel"
-    folder.mkdir()
-    for name in ("SKILL.md", "INDEX.md"):
-        shutil.copy(ROOT / name, folder)
-    shutil.copytree(ROOT / "references", folder / "references")
-    shutil.copytree(
-        ROOT / "assets", folder / "assets", ignore=shutil.ignore_patterns("__pycache__", ".*_cache", ".venv")
-    )
-    (folder / "scripts").mkdir()
-    shutil.copy(ROOT / "scripts" / "new_service.py", folder / "scripts")
-    return folder
+    package.lay_out(ROOT, tmp_path / "async-sqlmodel")
+    return tmp_path / "async-sqlmodel"
 
 
 def test_the_skill_is_valid_where_it_is_installed(installed: Path) -> None:
     assert skill_problems(installed) == []
-    assert links.check([installed / "SKILL.md", installed / "INDEX.md", *(installed / "references").glob("*.md")]) > 50
-    made = subprocess.run(
-        [sys.executable, "-I", str(installed / "scripts" / "new_service.py"), str(installed.parent / "made")],
-        check=False,
-        capture_output=True,
-    )
-    assert made.returncode == 0
 
 
 @pytest.mark.parametrize(

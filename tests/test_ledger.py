@@ -95,6 +95,34 @@ def test_an_entry_that_leads_nowhere_is_found(change: dict[str, str], reason: st
         ledger.check(dataclasses.replace(GOOD, **change), ROOT)  # type: ignore[arg-type]
 
 
+TESTED = Entry(
+    "X",
+    Path("x.toml"),
+    asset="scripts/new_service.py",
+    test="tests/test_new_service.py::test_json_says_what_was_made",
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"asset": "assets/service/nowhere"}, "assets/service/nowhere does not exist"),
+        ({"asset": "tests/test_ledger.py"}, "does not ship"),
+        ({"asset": ""}, "asset and test go together"),
+        ({"test": ""}, "asset and test go together"),
+        ({"test": "tests/test_nowhere.py::test_x"}, r"tests/test_nowhere\.py is no file of tests"),
+        ({"test": "scripts/new_service.py::main"}, "is no file of tests"),
+        ({"test": "tests/test_new_service.py::test_nothing"}, "has no test 'test_nothing'"),
+        ({"test": "tests/test_new_service.py"}, "has no test ''"),
+        ({"section": "references/loading.md#fix-missinggreenlet"}, "not both"),
+    ],
+)
+def test_an_asset_that_no_test_exercises_is_found(change: dict[str, str], reason: str) -> None:
+    ledger.check(TESTED, ROOT)
+    with pytest.raises(PageError, match=reason):
+        ledger.check(dataclasses.replace(TESTED, **change), ROOT)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -106,6 +106,12 @@ def test_the_index_names_tasks_errors_and_databases(root: Path) -> None:
     assert "- SQLite: [Page: Fails](references/page.md#fails)" in text
 
 
+def test_a_link_in_the_first_sentence_of_a_guide_works_in_the_index(root: Path) -> None:
+    path = root / "references" / "page.md"
+    path.write_text(path.read_text().replace("you test.", "you test; else [here](page.md#quoted) or `x`."))
+    assert "you test; else [here](references/page.md#quoted) or `x`." in index.generate(root)
+
+
 def test_a_guide_without_its_first_sentence_is_an_error(root: Path) -> None:
     path = root / "references" / "page.md"
     path.write_text(path.read_text().replace("Use this when you test.", "Text."))

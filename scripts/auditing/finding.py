@@ -86,3 +86,26 @@ def replacing(node: ast.expr | ast.stmt | ast.keyword | ast.alias, text: str) ->
     assert node.end_lineno is not None
     assert node.end_col_offset is not None
     return Edit((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset), text)
+
+
+def adding_keyword(module: Module, call: ast.Call, text: str) -> list[Edit]:
+    """The edit that gives a call one more keyword argument, `name=value`; none where its layout is unusual."""
+    assert call.end_lineno is not None
+    assert call.end_col_offset is not None
+    every: list[ast.expr | ast.keyword] = [*call.args, *call.keywords]
+    if not every:
+        end = (call.end_lineno, call.end_col_offset - 1)
+        return [Edit(end, end, text)]
+    last = max(every, key=lambda one: (one.lineno, one.col_offset))
+    assert last.end_lineno is not None
+    assert last.end_col_offset is not None
+    end = (last.end_lineno, last.end_col_offset)
+    lines = module.source.splitlines()
+    rest = lines[end[0] - 1 : call.end_lineno]
+    rest[-1] = rest[-1][: call.end_col_offset]
+    rest[0] = rest[0][end[1] :]
+    if b"".join(line.partition(b"#")[0].strip() for line in rest) not in {b")", b",)"}:
+        return []  # parentheses around the last argument
+    indent = lines[last.lineno - 1][: last.col_offset]
+    on_its_own = last.lineno > call.lineno and not indent.strip()
+    return [Edit(end, end, f",\n{indent.decode()}{text}" if on_its_own else f", {text}")]

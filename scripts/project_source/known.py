@@ -30,6 +30,13 @@ ASYNC_SESSIONS = frozenset({SQLMODEL_SESSION, SQLALCHEMY_SESSION, f"{_ASYNC}asyn
 SYNC_SESSIONS = frozenset({"sqlmodel.Session", "sqlalchemy.orm.Session", "sqlalchemy.orm.scoped_session"})
 SESSION_MAKERS = frozenset({f"{_ASYNC}async_sessionmaker", "sqlalchemy.orm.sessionmaker"})
 ASYNC_ENGINE, ASYNC_CONNECTION = f"{_ASYNC}AsyncEngine", f"{_ASYNC}AsyncConnection"
+SESSION_COROUTINES = frozenset({
+    "aclose", "close", "close_all", "commit", "connection", "delete", "delete_all", "exec", "execute", "flush", "get", "get_one", "invalidate", "merge", "merge_all", "refresh",
+    "reset", "rollback", "run_sync", "scalar", "scalars", "stream", "stream_scalars",
+})  # fmt: skip
+SESSION_FUNCTIONS = frozenset({  # methods of an AsyncSession that are not awaited
+    "add", "add_all", "expire", "expire_all", "expunge", "expunge_all", "get_bind", "in_nested_transaction", "in_transaction", "is_modified",
+})  # fmt: skip
 DEPENDS = frozenset({"fastapi.Depends", "fastapi.Security"})
 FACTORIES = {  # functions with small letters, and the class of what they give
     f"{_ASYNC}create_async_engine": ASYNC_ENGINE,

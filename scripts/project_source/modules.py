@@ -8,10 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar, overload
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 Node = TypeVar("Node", bound=ast.AST)
+Other = TypeVar("Other", bound=ast.AST)
 Kind = Literal["import", "class", "function", "value", "annotation", "parameter", "with", "for", "other"]
 _SCOPES = (
     ast.FunctionDef,
@@ -105,10 +106,16 @@ class Module:
         self.scopes[self.tree] = self.top
         self._index(self.tree, self.top)
 
-    def all(self, *types: type[Node]) -> Iterator[Node]:
+    @overload
+    def all(self, one: type[Node], /) -> Iterator[Node]: ...
+    @overload
+    def all(self, one: type[Node], other: type[Other], /) -> Iterator[Node | Other]: ...
+    @overload
+    def all(self, *types: type[Node]) -> Iterator[Node]: ...
+    def all(self, *types: type[ast.AST]) -> Iterator[ast.AST]:
         """The nodes of some types, in the order of the text."""
         for one in types:
-            yield from self.nodes.get(one, ())  # type: ignore[misc]  # the list of a type holds that type alone
+            yield from self.nodes.get(one, ())
 
     def functions(self) -> Iterator[Function]:
         """All functions and methods."""
@@ -153,7 +160,13 @@ class Module:
         """Whether a node is inside another one."""
         return any(one is container for one in self.ancestors(node))
 
-    def own(self, function: ast.AST, *types: type[Node]) -> Iterator[Node]:
+    @overload
+    def own(self, function: ast.AST, one: type[Node], /) -> Iterator[Node]: ...
+    @overload
+    def own(self, function: ast.AST, one: type[Node], other: type[Other], /) -> Iterator[Node | Other]: ...
+    @overload
+    def own(self, function: ast.AST, *types: type[Node]) -> Iterator[Node]: ...
+    def own(self, function: ast.AST, *types: type[ast.AST]) -> Iterator[ast.AST]:
         """The nodes of some types in a function, without those of functions and classes inside it."""
         stack = _children(function)[::-1]
         while stack:
@@ -307,6 +320,12 @@ def _node_fields(kind: type[ast.AST]) -> tuple[str, ...]:
     if kind not in _FIELDS:
         _FIELDS[kind] = tuple(name for name in kind._fields if name not in _PLAIN)
     return _FIELDS[kind]
+
+
+def is_test(module: Module) -> bool:
+    """Whether a file belongs to tests."""
+    *folders, name = module.path.split("/")
+    return name.startswith(("test_", "conftest")) or name.endswith("_test.py") or bool({"tests", "test"} & set(folders))
 
 
 def default_of(function: Function, name: str) -> ast.expr | None:

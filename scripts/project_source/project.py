@@ -202,9 +202,11 @@ class Project:
             return self.value_of(one.node, module)
         if one.kind == "annotation":
             assert isinstance(one.node, ast.AnnAssign)
-            return self.annotated(one.node.annotation, module) or (
-                self.value_of(one.node.value, module) if one.node.value else None
-            )
+            promised = self.annotated(one.node.annotation, module)
+            value = self.value_of(one.node.value, module) if one.node.value else None
+            if promised and promised.name in known.SESSION_MAKERS and value and value.name == promised.name:
+                return value  # the call says more than `async_sessionmaker[AsyncSession]`
+            return promised or value
         if one.kind == "parameter":
             assert isinstance(one.node, ast.arg)
             return self._parameter(one.node, module)
@@ -241,6 +243,8 @@ class Project:
                 return self.annotated(arguments[0], module) or self._depends(arguments[1:], module)
             if outer == "typing.Optional":
                 return self.annotated(arguments[0], module)
+            if outer in known.SESSION_MAKERS:
+                return Value(outer, True, annotation, module)
             value = self.value_of(annotation.value, module)
             return Value(value.name, True, value.node, value.module) if value and not value.instance else None
         if isinstance(annotation, ast.Name | ast.Attribute):
@@ -381,7 +385,11 @@ class Project:
 
     def _made_by(self, maker: Value) -> Value | None:
         """The session that a session factory makes."""
-        if maker.name not in known.SESSION_MAKERS or not isinstance(maker.node, ast.Call) or maker.module is None:
+        if maker.name not in known.SESSION_MAKERS or maker.module is None:
+            return None
+        if isinstance(maker.node, ast.Subscript):  # an annotation
+            return self.annotated(maker.node.slice, maker.module)
+        if not isinstance(maker.node, ast.Call):
             return None
         chosen = keyword(maker.node, "class_")
         if chosen is not None:

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from verify import contract, extract, pages, report, static, sync
+from verify import contract, extract, package, pages, release, report, static, sync
 from verify.pages import Page, PageError
+from verify.project import PackageError
 
 FOUND, USAGE, BROKEN = 1, 2, 3  # exit codes: something to mend, a wrong call, a page that breaks the grammar
 
@@ -27,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PageError as error:
         print(error, file=sys.stderr)
         return BROKEN
+    except PackageError as error:
+        print(error, file=sys.stderr)
+        return FOUND
     except OSError as error:
         print(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), file=sys.stderr)
         return USAGE
@@ -54,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     mode.add_argument("--write", action="store_true", help="refresh them")
     report_ = add("report", _report, "Print what the last run verified.", pages_too=False)
     report_.add_argument("--write", action="store_true", help="put the table into the README")
+    package_ = add("package", _package, "Build dist/: what users install, for every route.", pages_too=False)
+    package_.add_argument("--out", type=Path, default=extract.ROOT / "dist", metavar="DIR", help="replaced as a whole")
+    after = package_.add_mutually_exclusive_group()
+    after.add_argument(
+        "--release", action="store_true", help="note that this version is released: its content is fixed from now on"
+    )
+    after.add_argument("--branch", metavar="NAME", help="commit the plugin of a released version to this branch")
     return parser
 
 
@@ -111,6 +122,17 @@ def _report(options: argparse.Namespace) -> int:
         except ValueError as error:
             print(error, file=sys.stderr)
             return USAGE
+    return 0
+
+
+def _package(options: argparse.Namespace) -> int:
+    project = package.build(extract.ROOT, options.out)
+    if options.release:
+        release.record(extract.ROOT, project.version, package.digest(extract.ROOT))
+    if options.branch:
+        release.commit(extract.ROOT, options.out / "plugin", options.branch, project.version)
+    for path in sorted(options.out.iterdir()):
+        print(path)
     return 0
 
 

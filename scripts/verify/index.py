@@ -67,7 +67,7 @@ SCENARIOS = {
         "tenancy.md#partition-a-table",
     ),
     "Behind PgBouncer, Supabase or Neon": (
-        "production-patterns.md#share-a-database-through-pgbouncer",
+        "pgbouncer.md",
         "database-setup.md#normalise-the-url",
     ),
     "Several customers, one database": (
@@ -120,7 +120,9 @@ def _link(page: Page, section: Section | None, root: Path, text: str) -> str:
 def _tasks(guides: list[Page], root: Path) -> Iterator[str]:
     yield "## By task\n"
     for page in guides:
-        yield f"- {_link(page, None, root, page.title)}: {use_when(page)}"
+        above = page.path.parent.relative_to(root).as_posix()
+        text = re.sub(r"\]\((?=[\w-]+\.md)", f"]({above}/", use_when(page))  # the links of a page start beside it
+        yield f"- {_link(page, None, root, page.title)}: {text}"
         if not pages.is_generated(page.path):
             yield from (f"  - {_link(page, section, root, section.title)}" for section in page.sections)
     yield ""

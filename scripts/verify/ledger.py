@@ -1,11 +1,13 @@
 """The ledger: which executed block teaches a feature, or reproduces and cures what goes wrong for users.
 
 `tests/ledger/pains/*.toml` and `tests/ledger/features/*.toml` hold one table for each id. It names a section and what
-stands in one of its blocks (`message`, found in an expectation, or `block`), or says why there is none (`instead`).
+stands in one of its blocks (`message`, found in an expectation, or `block`), or a file that ships and the test that
+exercises it (`asset` and `test`), or says why there is none (`instead`).
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import tomllib
 from collections.abc import Mapping
@@ -19,7 +21,14 @@ from verify.pages import Block, Page, PageError, Section
 
 FOLDER = Path("tests/ledger")
 REASONS = ("dropped: ", "cannot reproduce: ", "warn: ")
-KEYS = frozenset({"what", "message", "symptom", "cause", "section", "block", "instead"})
+KEYS = frozenset({"what", "message", "symptom", "cause", "section", "block", "asset", "test", "instead"})
+ASSETS = (
+    "assets/",
+    "scripts/",
+    "SKILL.md",
+    "INDEX.md",
+    "references/troubleshooting.md",
+)  # what ships and is not run as a page
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,8 @@ class Entry:
         cause: One line.
         section: `references/page.md#section`; "" where the entry says why there is none.
         block: Text of an executed block of the section.
+        asset: A file that ships, in place of a section: quoted in a page, it is not run there.
+        test: The test that exercises the asset, `tests/test_template.py::test_...`.
         instead: "dropped: ...", "cannot reproduce: ..." or "warn: ...".
         source: The file and id, for messages.
     """
@@ -44,6 +55,8 @@ class Entry:
     cause: str = ""
     section: str = ""
     block: str = ""
+    asset: str = ""
+    test: str = ""
     instead: str = ""
     what: str = ""
 
@@ -81,7 +94,7 @@ def read(root: Path, kind: str) -> dict[str, Entry]:
 
 
 def check(entry: Entry, root: Path) -> None:
-    """Check that the block of an entry exists and is run.
+    """Check that the block of an entry exists and is run, or its asset exists and is tested.
 
     Raises:
         PageError: It does not, or the entry is incomplete.
@@ -91,6 +104,9 @@ def check(entry: Entry, root: Path) -> None:
             raise PageError(entry.source, 1, f"{entry.name}: instead starts with one of {REASONS}, and gives a reason")
         if not entry.section:
             return
+    if entry.asset or entry.test:
+        _check_asset(entry, root)
+        return
     section = _section(entry, root)
     wanted = entry.message or entry.block
     if not wanted:
@@ -99,6 +115,36 @@ def check(entry: Entry, root: Path) -> None:
     found = [block for block in section.blocks if _holds(block, entry, page)]
     if not found:
         raise PageError(entry.source, 1, f"{entry.name}: no executed block of {entry.section} holds {wanted!r}")
+
+
+def _check_asset(entry: Entry, root: Path) -> None:
+    def wrong(reason: str) -> PageError:
+        return PageError(entry.source, 1, f"{entry.name}: {reason}")
+
+    if entry.section:
+        raise wrong("give a section or an asset, not both")
+    if not (entry.asset and entry.test):
+        raise wrong("asset and test go together: the file, and the test that exercises it")
+    if not entry.asset.startswith(ASSETS):
+        raise wrong(f"{entry.asset} does not ship: an asset is below {' or '.join(ASSETS)}")
+    if not (root / entry.asset).is_file():
+        raise wrong(f"{entry.asset} does not exist")
+    path, _, name = entry.test.partition("::")
+    if not path.startswith("tests/") or not (root / path).is_file():
+        raise wrong(f"{path} is no file of tests")
+    if name not in _tests(root / path):
+        raise wrong(f"{path} has no test {name!r}")
+
+
+@cache
+def _tests(path: Path) -> frozenset[str]:
+    """The tests that a module defines."""
+    functions = ast.parse(path.read_text(encoding="utf-8")).body
+    return frozenset(
+        one.name
+        for one in functions
+        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.name.startswith("test_")
+    )
 
 
 def _holds(block: Block, entry: Entry, page: Path) -> bool:

@@ -88,7 +88,7 @@ class Suite:
         """A server, or a skip that is seen and counted; a failure under --require-all."""
         found = self.servers[database]
         if isinstance(found, Unavailable):
-            self._miss(database, found)
+            self.miss(database, found)
         return found
 
     def result(self, future: Future[SectionRun]) -> SectionRun:
@@ -96,13 +96,14 @@ class Suite:
         try:
             return future.result()
         except Unavailable as missing:
-            self._miss("a lab server", missing)
+            self.miss("a lab server", missing)
 
     def leaves_out(self, program: Program) -> bool:
         """Whether a section is skipped because it needs a lab."""
         return bool(program.lab) and bool(self.config.getoption("--no-labs"))
 
-    def _miss(self, what: str, missing: Unavailable) -> NoReturn:
+    def miss(self, what: str, missing: Unavailable) -> NoReturn:
+        """A skip that is seen and counted; a failure under --require-all."""
         reason = f"{what} could not be started: {missing.reason}; {missing.remedy}"
         if self.config.getoption("--require-all"):
             pytest.fail(reason, pytrace=False)

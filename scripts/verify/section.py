@@ -72,6 +72,7 @@ def run(job: Job, send: Callable[[Message], None], receive: Callable[[], int]) -
     sys.path.insert(0, str(job.work))
     if not any(step.block.title.startswith("app/") for step in program.steps):
         sys.path.append(str(SERVICE))  # the reader has copied the template
+        os.environ["PYTHONPATH"] += os.pathsep + str(SERVICE)  # for the processes that the section starts
     probe = Probe(job.database)
     probe.install(job.home)
     tracing.mark_imports(probe)

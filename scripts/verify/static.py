@@ -46,7 +46,7 @@ _TOP_LEVEL = "outside of an asynchronous function"  # top-level await, which pag
 
 # what SQLModel and SQLAlchemy do not tell a type checker, though it is so
 _UNTOLD = re.compile(
-    r"`Pool` has no attribute `checkedout`|has no attribute `__table__`|`list\[\w+\]` has no attribute `any`"
+    r"`Pool` has no attribute `checked(?:out|in)`|has no attribute `__table__`|`list\[\w+\]` has no attribute `any`"
     r"|required parameter `\w+_id`"  # set through the relationship
 )
 

@@ -5,18 +5,13 @@ from typing import Any
 import pytest
 from httpx import AsyncClient
 
+from tests.factories import make_hero, make_mission, make_tag, make_team
+
 HERO = {"name": "Deadpond", "secret_name": "Dive Wilson"}
 
 
-async def made(client: AsyncClient, path: str, **data: Any) -> dict[str, Any]:
-    response = await client.post(path, json=data)
-    assert response.status_code == 201, response.text
-    body: dict[str, Any] = response.json()
-    return body
-
-
 async def test_a_team_can_be_made_read_changed_and_deleted(client: AsyncClient) -> None:
-    team = await made(client, "/teams", name="Preventers", headquarters="Sharp Tower")
+    team = await make_team(client, name="Preventers")
     assert team == {"id": team["id"], "name": "Preventers", "headquarters": "Sharp Tower"}
     path = f"/teams/{team['id']}"
     assert (await client.get(path)).json() == {**team, "heroes": []}
@@ -28,13 +23,13 @@ async def test_a_team_can_be_made_read_changed_and_deleted(client: AsyncClient) 
 
 
 async def test_a_hero_has_team_and_tags_in_the_detail(client: AsyncClient) -> None:
-    team = await made(client, "/teams", name="Preventers", headquarters="Sharp Tower")
-    hero = await made(client, "/heroes", **HERO, team_id=team["id"], age=30, power="12.50", profile={"eyes": "blue"})
+    team = await make_team(client, name="Preventers")
+    hero = await make_hero(client, **HERO, team_id=team["id"], age=30, power="12.50", profile={"eyes": "blue"})
     assert "secret_name" not in hero
     assert hero["power"] == "12.50"
     assert hero["created_at"].endswith("Z")
     for name in ("fast", "blue"):
-        tag = await made(client, "/tags", name=name)
+        tag = await make_tag(client, name=name)
         for _ in range(2):
             assert (await client.put(f"/heroes/{hero['id']}/tags/{tag['id']}")).status_code == 204
     detail = (await client.get(f"/heroes/{hero['id']}")).json()
@@ -47,7 +42,7 @@ async def test_a_hero_has_team_and_tags_in_the_detail(client: AsyncClient) -> No
 
 
 async def test_patch_tells_absent_from_null(client: AsyncClient) -> None:
-    hero = await made(client, "/heroes", **HERO, age=30)
+    hero = await make_hero(client, **HERO, age=30)
     path = f"/heroes/{hero['id']}"
     assert (await client.patch(path, json={})).json()["age"] == 30
     assert (await client.patch(path, json={"age": None})).json()["age"] is None
@@ -70,7 +65,7 @@ async def test_if_match_refuses_a_stale_version(client: AsyncClient) -> None:
 
 
 async def test_a_deleted_hero_is_gone_until_restored(client: AsyncClient) -> None:
-    hero = await made(client, "/heroes", **HERO)
+    hero = await make_hero(client, **HERO)
     path = f"/heroes/{hero['id']}"
     assert (await client.delete(path)).status_code == 204
     assert (await client.get(path)).status_code == 404
@@ -84,7 +79,7 @@ async def test_a_deleted_hero_is_gone_until_restored(client: AsyncClient) -> Non
 
 
 async def test_duplicates_and_missing_references_are_409(client: AsyncClient) -> None:
-    await made(client, "/heroes", **HERO)
+    await make_hero(client, **HERO)
     duplicate = await client.post("/heroes", json=HERO)
     assert duplicate.status_code == 409
     assert duplicate.json() == {"detail": "Hero already exists"}
@@ -98,16 +93,16 @@ async def test_duplicates_and_missing_references_are_409(client: AsyncClient) ->
 
 async def test_names_that_differ_in_case_or_accents_are_different(client: AsyncClient) -> None:
     for name in ("Ecole", "École", "ECOLE", "ecole"):
-        await made(client, "/teams", name=name, headquarters="x")
+        await make_team(client, name=name)
     assert len((await client.get("/teams")).json()) == 4
 
 
 async def test_a_list_is_filtered_sorted_and_paged(client: AsyncClient) -> None:
-    team = await made(client, "/teams", name="Preventers", headquarters="Sharp Tower")
+    team = await make_team(client, name="Preventers")
     for number in range(7):
         extra: dict[str, Any] = {"team_id": team["id"]} if number % 2 else {}
         age = number if number else None
-        await made(client, "/heroes", name=f"Hero {number}", secret_name="x", age=age, power=str(number), **extra)
+        await make_hero(client, name=f"Hero {number}", age=age, power=str(number), **extra)
 
     async def names(**query: Any) -> list[str]:
         response = await client.get("/heroes", params=query)
@@ -136,7 +131,7 @@ async def test_a_list_is_filtered_sorted_and_paged(client: AsyncClient) -> None:
 @pytest.mark.parametrize("desc", [False, True])
 async def test_scrolling_meets_every_hero_once(client: AsyncClient, sort: str, desc: bool) -> None:
     for number in range(11):
-        await made(client, "/heroes", name=f"Hero {number:02}", secret_name="x", power=str(number // 4))
+        await make_hero(client, name=f"Hero {number:02}", power=str(number // 4))
     query: dict[str, Any] = {"sort": sort, "desc": desc, "limit": 3}
     seen: list[dict[str, Any]] = []
     while True:
@@ -152,7 +147,7 @@ async def test_scrolling_meets_every_hero_once(client: AsyncClient, sort: str, d
 
 
 async def test_bulk_inserts_new_heroes_and_overwrites_old_ones(client: AsyncClient) -> None:
-    old = await made(client, "/heroes", **HERO, age=1)
+    old = await make_hero(client, **HERO, age=1)
     rows = [{"name": f"Hero {number}", "secret_name": "x"} for number in range(5)] + [{**HERO, "age": 2}]
     for _ in range(2):
         assert (await client.put("/heroes/bulk", json=rows)).json() == {"stored": 6}
@@ -182,8 +177,8 @@ async def test_bulk_is_all_or_nothing(client: AsyncClient) -> None:
 
 
 async def test_a_transfer_moves_a_hero_that_is_still_there(client: AsyncClient) -> None:
-    first, second = [await made(client, "/teams", name=name, headquarters="x") for name in ("A", "B")]
-    hero = await made(client, "/heroes", **HERO, team_id=first["id"])
+    first, second = [await make_team(client, name=name) for name in ("A", "B")]
+    hero = await make_hero(client, **HERO, team_id=first["id"])
     path = f"/heroes/{hero['id']}/transfer"
     body = {"from_team_id": first["id"], "to_team_id": second["id"]}
     assert (await client.post(path, json=body)).json()["team_id"] == second["id"]
@@ -196,9 +191,9 @@ async def test_a_transfer_moves_a_hero_that_is_still_there(client: AsyncClient) 
 
 
 async def test_a_mission_lists_its_heroes_with_their_roles(client: AsyncClient) -> None:
-    mission = await made(client, "/missions", name="Rescue", starts_at="2026-05-01T12:00:00.123456+02:00")
+    mission = await make_mission(client, name="Rescue", starts_at="2026-05-01T12:00:00.123456+02:00")
     assert mission["starts_at"] == "2026-05-01T10:00:00.123456Z"
-    hero = await made(client, "/heroes", **HERO)
+    hero = await make_hero(client, **HERO)
     path = f"/missions/{mission['id']}/heroes/{hero['id']}"
     assert (await client.put(path, json={"role": "pilot"})).json() == {"hero_id": hero["id"], "role": "pilot"}
     assert (await client.put(path, json={"role": "leader"})).status_code == 200
@@ -218,7 +213,7 @@ async def test_a_mission_lists_its_heroes_with_their_roles(client: AsyncClient) 
 
 
 async def test_tags_can_be_made_listed_renamed_and_deleted(client: AsyncClient) -> None:
-    tag = await made(client, "/tags", name=" fast ")
+    tag = await make_tag(client, name=" fast ")
     assert tag["name"] == "fast"
     assert (await client.patch(f"/tags/{tag['id']}", json={"name": "slow"})).json()["name"] == "slow"
     assert (await client.post("/tags", json={"name": "slow"})).status_code == 409

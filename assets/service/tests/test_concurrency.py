@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -19,13 +18,7 @@ from app.models.hero import HeroCreate
 from app.models.team import TeamCreate
 from app.services.heroes import HeroService
 from app.services.teams import TeamService
-
-
-async def made(client: AsyncClient, path: str, **data: Any) -> dict[str, Any]:
-    response = await client.post(path, json=data)
-    assert response.status_code == 201, response.text
-    body: dict[str, Any] = response.json()
-    return body
+from tests.factories import make_hero, make_team
 
 
 def checked_out(app: FastAPI) -> int:
@@ -34,8 +27,8 @@ def checked_out(app: FastAPI) -> int:
 
 
 async def test_of_40_parallel_transfers_of_one_hero_one_wins(live: AsyncClient, app: FastAPI) -> None:
-    first, second = [await made(live, "/teams", name=name, headquarters="x") for name in ("A", "B")]
-    hero = await made(live, "/heroes", name="h", secret_name="x", team_id=first["id"])
+    first, second = [await make_team(live, name=name) for name in ("A", "B")]
+    hero = await make_hero(live, name="h", team_id=first["id"])
     body = {"from_team_id": first["id"], "to_team_id": second["id"]}
     path = f"/heroes/{hero['id']}/transfer"
     responses = await asyncio.gather(*(live.post(path, json=body) for _ in range(40)))
@@ -45,11 +38,11 @@ async def test_of_40_parallel_transfers_of_one_hero_one_wins(live: AsyncClient, 
 
 
 async def test_40_transfers_in_both_directions_all_succeed_at_the_first_try(live: AsyncClient, app: FastAPI) -> None:
-    teams = [(await made(live, "/teams", name=name, headquarters="x"))["id"] for name in ("A", "B")]
+    teams = [(await make_team(live, name=name))["id"] for name in ("A", "B")]
     jobs = []
     for number in range(40):
         old, new = teams[number % 2], teams[1 - number % 2]
-        hero = await made(live, "/heroes", name=f"h{number}", secret_name="x", team_id=old)
+        hero = await make_hero(live, name=f"h{number}", team_id=old)
         jobs.append((f"/heroes/{hero['id']}/transfer", {"from_team_id": old, "to_team_id": new}))
     responses = await asyncio.gather(*(live.post(path, json=body) for path, body in jobs))
     assert [response.status_code for response in responses] == [200] * 40, [r.text for r in responses]
@@ -67,14 +60,14 @@ async def test_of_20_equal_creations_one_wins(live: AsyncClient, app: FastAPI) -
 
 
 async def test_of_20_updates_of_one_version_one_wins(live: AsyncClient) -> None:
-    hero = await made(live, "/heroes", name="h", secret_name="x")
+    hero = await make_hero(live, name="h")
     path, seen = f"/heroes/{hero['id']}", {"If-Match": '"1"'}
     responses = await asyncio.gather(*(live.patch(path, json={"age": n}, headers=seen) for n in range(20)))
     assert Counter(response.status_code for response in responses) == {200: 1, 412: 19}
 
 
 async def test_updates_without_a_version_all_count(live: AsyncClient) -> None:
-    hero = await made(live, "/heroes", name="h", secret_name="x")
+    hero = await make_hero(live, name="h")
     path = f"/heroes/{hero['id']}"
     responses = await asyncio.gather(*(live.patch(path, json={"age": n}) for n in range(20)))
     assert Counter(response.status_code for response in responses) == {200: 20}
@@ -116,7 +109,7 @@ async def test_cancelled_requests_give_their_connections_back(live: AsyncClient,
     async with asyncio.timeout(10):
         while checked_out(app):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-    assert (await made(live, "/teams", name="after", headquarters="x"))["name"] == "after"
+    assert (await make_team(live, name="after"))["name"] == "after"
 
 
 async def test_killed_connections_heal(live: AsyncClient, app: FastAPI) -> None:
@@ -171,7 +164,7 @@ async def test_an_error_in_a_request_rolls_everything_back(live: AsyncClient) ->
 
 async def test_a_commit_is_seen_by_the_next_request(live: AsyncClient, app: FastAPI) -> None:
     for number in range(20):
-        team = await made(live, "/teams", name=f"t{number}", headquarters="x")
+        team = await make_team(live, name=f"t{number}")
         assert (await live.get(f"/teams/{team['id']}")).status_code == 200
     async with app.state.sessions() as session:
         assert (await session.exec(select(func.count()).select_from(Team))).one() == 20

@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from functools import cache
 from types import FrameType
 from typing import Any
 
@@ -16,6 +17,10 @@ def _install() -> None:
     output = os.open(hits, os.O_WRONLY | os.O_APPEND)
     seen: set[int] = set()
 
+    @cache
+    def is_titled(filename: str) -> bool:  # asked at every call of every function
+        return os.path.abspath(filename) in titled
+
     def line(frame: FrameType, event: str, _argument: Any) -> Any:
         number = frame.f_lineno
         if event == "line" and number not in seen:
@@ -24,7 +29,7 @@ def _install() -> None:
         return line
 
     def call(frame: FrameType, _event: str, _argument: Any) -> Any:
-        return line if os.path.abspath(frame.f_code.co_filename) in titled else None
+        return line if is_titled(frame.f_code.co_filename) else None
 
     threading.settrace(call)
     sys.settrace(call)
