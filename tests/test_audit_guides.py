@@ -18,21 +18,14 @@ ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "assets" / "service" / "app"  # what a page imports from `app`
 AMBIENT = "from sqlmodel.ext.asyncio.session import AsyncSession; from sqlalchemy.ext.asyncio import AsyncEngine; engine: AsyncEngine; session: AsyncSession"
 CARDS = cards.find(ROOT)
-_BY_CODE = "the block rewrites the file while it runs"
 UNSEEN: dict[tuple[str, str, str], str] = {  # rule, page, section -> why no static check can see the card's ❌
-    ("ASM027", "migration-errors", "name-sqlmodel-is-not-defined"): _BY_CODE,
-    ("ASM027", "migration-errors", "a-migration-that-drops-everything"): _BY_CODE,
     ("ASM030", "session-errors", "greenlet-is-not-installed"): "the block hides an installed package",
 }
 PAGES = [page for page in map(pages.parse, sync.shipped_pages()) if list(page.blocks)]
 
 
-def write(page: Page, section: Section, block: Block, folder: Path) -> tuple[str, int]:
-    """Write a section as it is when a block has been read; for a block that is right, with the files that follow it.
-
-    Returns:
-        The path of the block's code, and what must be added to a line there to get the line of the page.
-    """
+def write(page: Page, section: Section, block: Block, folder: Path) -> None:
+    """Write a section as it is when a block has been read; for a block that is right, with the files that follow it."""
     program: dict[int, str] = {}
     files: dict[str, str] = {}
     reached = False
@@ -55,13 +48,17 @@ def write(page: Page, section: Section, block: Block, folder: Path) -> tuple[str
         place = folder / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text, encoding="utf-8")
-    return (block.title, block.line) if block.title else ("section.py", 0)
 
 
 def found_in(page: Page, section: Section, block: Block, folder: Path, selection: Selection) -> list[Finding]:
     """The findings inside a block."""
-    path, shift = write(page, section, block, folder)
-    found = audit(Project(walk(folder)), selection)
+    write(page, section, block, folder)
+    return inside(block, audit(Project(walk(folder)), selection))
+
+
+def inside(block: Block, found: list[Finding]) -> list[Finding]:
+    """The findings whose lines are a block's: section.py has the lines of the page, a file begins behind its fence."""
+    path, shift = (block.title, block.line) if block.title else ("section.py", 0)
     return [one for one in found if one.path == path and block.line < one.line + shift <= block.end_line]
 
 
@@ -72,14 +69,11 @@ def test_there_are_cards_and_pages() -> None:
 
 @pytest.mark.parametrize("card", CARDS, ids=[f"{one.rule}-{one.page.path.stem}-{one.block.line}" for one in CARDS])
 def test_the_bad_block_of_a_card_is_found(card: Card, tmp_path: Path) -> None:
-    """Some block of the card's ❌ group: a card may need a file and the code that uses it."""
+    """In some block of the card's ❌ group: a card may need a file and the code that uses it."""
     group = [one for one in card.section.blocks if one.group == card.block.group]
-    wanted = Selection(frozenset({card.rule}), possible=True)
-    found = [
-        one
-        for n, block in enumerate(group)
-        for one in found_in(card.page, card.section, block, tmp_path / str(n), wanted)
-    ]
+    write(card.page, card.section, group[-1], tmp_path)
+    everything = audit(Project(walk(tmp_path)), Selection(frozenset({card.rule}), possible=True))
+    found = [one for block in group for one in inside(block, everything)]
     if reason := UNSEEN.get((card.rule, card.page.path.stem, pages.slug(card.section.title.replace("`", "")))):
         assert not found, f"UNSEEN says that it cannot be found, as {reason}"
     else:

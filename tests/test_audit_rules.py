@@ -54,9 +54,11 @@ def test_the_planted_faults_of_a_bad_service_are_found(tmp_path: Path) -> None:
     case.write(tmp_path)
     assert len(case.marks) >= PLANTED
     assert {rule for _, _, rule in case.marks} == set(RULES)
-    found = audit_cases.places(audit_cases.findings(tmp_path))
-    assert sorted(case.marks - found) == []
-    assert sorted(found - case.marks) == []
+    found = audit_cases.findings(tmp_path)
+    assert sorted(case.marks - audit_cases.places(found)) == []
+    sure = audit_cases.places([one for one in found if not one.possible])
+    assert sorted(sure - case.marks) == []
+    assert len(sure) >= PLANTED, "most of them are found without --possible"
 
 
 def test_nothing_is_found_in_the_template() -> None:

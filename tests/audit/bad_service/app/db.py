@@ -3,8 +3,8 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlmodel import SQLModel
 
-DATABASE_URL = "postgresql+asyncpg://shop@localhost/shop?sslmode=require"
-engine = create_async_engine(DATABASE_URL)  # <- ASM012
+DATABASE_URL = "postgresql+asyncpg://shop@localhost/shop?sslmode=require"  # <- ASM012
+engine = create_async_engine(DATABASE_URL)
 sessions = async_sessionmaker(engine)  # <- ASM001, ASM002
 session = sessions()  # <- ASM005
 local = create_async_engine("sqlite+aiosqlite:///:memory:", pool_size=5)  # <- ASM029

@@ -11,4 +11,4 @@ app.include_router(products.router)
 @app.on_event("startup")  # <- ASM026
 async def start():
     async with engine.begin() as connection:
-        await connection.run_sync(SQLModel.metadata.create_all)
+        await connection.run_sync(SQLModel.metadata.create_all)  # <- ASM011

@@ -3,11 +3,12 @@ from logging.config import fileConfig
 
 from alembic import context
 from sqlalchemy.ext.asyncio import async_engine_from_config
+from sqlmodel import SQLModel
 
 config = context.config
 if config.config_file_name:
     fileConfig(config.config_file_name)
-target_metadata = None  # <- ASM027
+target_metadata = SQLModel.metadata  # <- ASM027
 
 
 def run(connection):

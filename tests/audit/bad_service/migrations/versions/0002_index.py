@@ -2,7 +2,7 @@
 
 from alembic import op
 
-revision = "0002b"  # <- ASM028
+revision = "0002b"
 down_revision = "0001"
 
 
