@@ -50,10 +50,10 @@ def inspect(root: Path) -> Inspection:
     """
     tree = walk(root)
     project = Project(tree, lambda source: RELEVANT.search(source) is not None)
-    known = packages.look(tree)
+    known = packages.look(project)
     urls = databases.look(tree)
     found = code.look(project)
-    environments = migrations.look(tree, project)
+    environments = migrations.look(project)
     tests = testing.look(tree, set(known.packages))
     return Inspection(
         root=str(root),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from project_source import known
 from project_source.classes import Class
+from project_source.files import is_test
 from project_source.modules import Function, Module, keyword
 from project_source.project import Project
 
@@ -105,17 +106,6 @@ class Code:
     imports: set[str] = field(default_factory=set)  # first names of imported packages
     uses_async_sessions: bool = False
     chooses_driver: bool = False  # it puts the async driver into URLs itself
-
-
-def is_test(path: str) -> bool:
-    """Whether a file belongs to the tests."""
-    name = path.rpartition("/")[2]
-    return (
-        name.startswith(("test_", "conftest"))
-        or name.endswith("_test.py")
-        or "tests/" in path
-        or path.startswith("test/")
-    )
 
 
 def look(project: Project) -> Code:

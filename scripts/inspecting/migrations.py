@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ast
-import configparser
 import re
-import tomllib
 from dataclasses import dataclass
 
-from project_source.files import Tree
-from project_source.modules import Module
+from project_source.migrations import Environment, environments, revisions
 from project_source.project import Project
+
+_METADATA = re.compile(r"target_metadata[\"']?(?:\s*:[^=\n{]+)?\s*[:=]\s*(?!None\b|target_metadata\b|config\b)\w")
+_ASYNC = re.compile(r"create_async_engine|async_engine_from_config|\.run_sync\(")
 
 
 @dataclass(frozen=True)
@@ -18,11 +17,11 @@ class Migrations:
     """One Alembic environment.
 
     Attributes:
-        config: alembic.ini, or pyproject.toml.
+        config: alembic.ini, or pyproject.toml; "" where neither names the folder.
         folder: The script location, relative to the project.
         is_async: Whether env.py uses an async engine.
         has_metadata: Whether env.py gives a target_metadata that is not None.
-        imports_sqlmodel: Whether script.py.mako imports sqlmodel.
+        imports_sqlmodel: Whether migrations get `import sqlmodel`, by script.py.mako or by render_item of env.py.
         heads: Revisions that no other one follows.
         missing: Revisions that are named as down_revision and do not exist.
     """
@@ -37,90 +36,25 @@ class Migrations:
     missing: tuple[str, ...]
 
 
-def look(tree: Tree, project: Project) -> list[Migrations]:
-    """Find the environments: folders with an env.py and versions/, or that a configuration names."""
-    folders = {
-        path.removesuffix("env.py").rstrip("/"): ""
-        for path in tree.files
-        if re.search(r"(^|/)env\.py$", path) and _is_alembic(tree, path)
-    }
-    for path in tree.files:
-        name = path.rpartition("/")[2]
-        if (name.endswith(".ini") and "alembic" in name) or name == "pyproject.toml":
-            location = _location(tree, path)
-            if location is not None:
-                folder = "/".join(
-                    part for part in [*path.split("/")[:-1], *location.split("/")] if part not in {"", "."}
-                )
-                if folder in folders or f"{folder}/env.py" in tree.files:
-                    folders[folder] = path
-    return [_environment(folder, config, tree, project) for folder, config in sorted(folders.items())]
+def look(project: Project) -> list[Migrations]:
+    """Describe the environments of a project."""
+    return [_describe(one, project) for one in environments(project)]
 
 
-def _is_alembic(tree: Tree, path: str) -> bool:
-    return "alembic" in (tree.text(path) or "")
-
-
-def _location(tree: Tree, path: str) -> str | None:
-    text = tree.text(path) or ""
-    if path.endswith(".toml"):
-        try:
-            value = tomllib.loads(text).get("tool", {}).get("alembic", {}).get("script_location")
-        except (tomllib.TOMLDecodeError, AttributeError):
-            return None
-    else:
-        parser = configparser.RawConfigParser(strict=False)
-        try:
-            parser.read_string(text)
-            value = parser.get("alembic", "script_location", fallback=None)
-        except configparser.Error:
-            return None
-    return re.sub(r"%\(here\)s/?", "", value) if isinstance(value, str) else None
-
-
-def _environment(folder: str, config: str, tree: Tree, project: Project) -> Migrations:
-    prefix = f"{folder}/" if folder else ""
-    env = tree.text(f"{prefix}env.py") or ""
-    mako = tree.text(f"{prefix}script.py.mako") or "" if f"{prefix}script.py.mako" in tree.files else ""
-    revisions: dict[str, tuple[str, ...]] = {}
-    for path, module in project.modules.items():
-        if path.startswith(prefix) and path != f"{prefix}env.py":
-            name, below = _constant(module, "revision"), _constant(module, "down_revision")
-            if name:
-                revisions[name[0]] = below
-    followed = {one for below in revisions.values() for one in below}
+def _describe(one: Environment, project: Project) -> Migrations:
+    env = one.env.source.decode("utf-8", errors="replace")
+    template = (project.tree.text(one.template) or "") if one.template else ""
+    prefix = f"{one.folder}/" if one.folder else ""
+    own = [each for each in revisions(project) if each.module.path.startswith(prefix)]
+    known = {each.id for each in own}
+    followed = {below for each in own for below in each.down}
     return Migrations(
-        config=config,
-        folder=folder or ".",
-        is_async=re.search(r"create_async_engine|async_engine_from_config|\.run_sync\(", env) is not None,
-        has_metadata=re.search(
-            r"target_metadata[\"']?(?:\s*:[^=\n{]+)?\s*[:=]\s*(?!None\b|target_metadata\b|config\b)\w", env
-        )
-        is not None,
-        imports_sqlmodel="sqlmodel" in mako or ("sqlmodel" in env and "render_item" in env),
-        revisions=len(revisions),
-        heads=tuple(sorted(set(revisions) - followed)),
-        missing=tuple(sorted(followed - set(revisions))),
+        config=one.ini or "",
+        folder=one.folder or ".",
+        is_async=_ASYNC.search(env) is not None,
+        has_metadata=_METADATA.search(env) is not None,
+        imports_sqlmodel="sqlmodel" in template or ("sqlmodel" in env and "render_item" in env),
+        revisions=len(own),
+        heads=tuple(sorted(known - followed)),
+        missing=tuple(sorted(followed - known)),
     )
-
-
-def _constant(module: Module, name: str) -> tuple[str, ...]:
-    """The text, or texts, that a name at the top of a revision holds."""
-    for node in module.tree.body:
-        target = (
-            node.targets[0]
-            if isinstance(node, ast.Assign)
-            else node.target
-            if isinstance(node, ast.AnnAssign)
-            else None
-        )
-        if isinstance(target, ast.Name) and target.id == name:
-            value = getattr(node, "value", None)
-            return (
-                tuple(
-                    one.value for one in ast.walk(value) if isinstance(one, ast.Constant) and isinstance(one.value, str)
-                )
-                if value
-                else ()
-            )
-    return ()

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from project_source.files import Tree
+from project_source.project import Project
+from project_source.requirements import requirements
 
 NAMES = (
     "sqlmodel", "sqlalchemy", "greenlet", "fastapi", "starlette", "pydantic", "pydantic-settings", "alembic", "asyncpg", "psycopg",
     "psycopg2", "psycopg2-binary", "aiosqlite", "asyncmy", "aiomysql", "pymysql", "uvicorn", "pytest", "pytest-asyncio", "anyio", "httpx",
 )  # fmt: skip
-_REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*([^;#]*)")
 _LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock")
 
 
@@ -58,57 +58,31 @@ class Packages:
         return (one.installed or one.locked) if one else None
 
 
-def look(tree: Tree) -> Packages:
-    """Read pyproject.toml, requirements, lock files and the environment."""
+def look(project: Project) -> Packages:
+    """Read pyproject.toml, requirements, lock files and the environment; the files nearest to the project's folder win."""
     found = Packages()
-    for path in sorted(tree.files, key=lambda one: (one.count("/"), one)):
+    tree = project.tree
+    for one in sorted(requirements(project), key=lambda one: (one.path.count("/"), one.path)):
+        if one.name in NAMES:
+            extras = f"[{','.join(sorted(one.extras))}]" if one.extras else ""
+            package = found.packages.setdefault(one.name, Package())
+            package.declared = package.declared if package.declared is not None else extras + one.specifier
+            if one.path not in found.sources:
+                found.sources.append(one.path)
+    for path in sorted(tree.files, key=lambda path: (path.count("/"), path)):
         name = path.rpartition("/")[2]
         if name == "pyproject.toml":
-            declared = list(_pyproject(tree, path, found))
-        elif (
-            re.fullmatch(r"requirements.*\.(txt|in)", name)
-            or (name.endswith(".txt") and "/requirements/" in f"/{path}")
-            or name == "setup.cfg"
-        ):
-            declared = _requirements((tree.text(path) or "").splitlines())
+            found.requires_python = found.requires_python or _python(_toml(tree, path))
         elif name in _LOCKS:
             _locked(tree, path, found)
-            continue
-        else:
-            continue
-        for package, text in declared:
-            if package in NAMES:
-                one = found.packages.setdefault(package, Package())
-                one.declared = one.declared if one.declared is not None else text
-                if path not in found.sources:
-                    found.sources.append(path)
     _environment(tree.root, found)
     return found
 
 
-def _pyproject(tree: Tree, path: str, found: Packages) -> Iterator[tuple[str, str]]:
-    data = _toml(tree, path)
-    project = _table(data, "project")
-    required = project.get("requires-python")
+def _python(data: dict[str, Any]) -> str | None:
     poetry = _table(_table(data, "tool"), "poetry")
-    lines: list[Any] = list(project.get("dependencies") or [])
-    for group in [*_table(project, "optional-dependencies").values(), *_table(data, "dependency-groups").values()]:
-        lines += group if isinstance(group, list) else []
-    yield from _requirements([one for one in lines if isinstance(one, str)])
-    groups = [_table(one, "dependencies") for one in _table(poetry, "group").values() if isinstance(one, dict)]
-    for table in (_table(poetry, "dependencies"), _table(poetry, "dev-dependencies"), *groups):
-        for name, value in table.items():
-            extras = f"[{','.join(value.get('extras', []))}]" if isinstance(value, dict) and value.get("extras") else ""
-            version = str(value.get("version", "")) if isinstance(value, dict) else str(value)
-            if name == "python":
-                required = required or version
-            yield _normal(name), extras + version
-    found.requires_python = found.requires_python or (required if isinstance(required, str) else None)
-
-
-def _requirements(lines: list[str]) -> list[tuple[str, str]]:
-    matches = [_REQUIREMENT.match(line) for line in lines]
-    return [(_normal(one[1]), (one[2] or "") + one[3].strip().strip("'\",")) for one in matches if one]
+    required = _table(data, "project").get("requires-python") or _table(poetry, "dependencies").get("python")
+    return required if isinstance(required, str) else None
 
 
 def _locked(tree: Tree, path: str, found: Packages) -> None:

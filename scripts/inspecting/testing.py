@@ -7,8 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
-from inspecting.code import is_test
-from project_source.files import Tree
+from project_source.files import Tree, is_test
 
 OPTIONS = ("asyncio_mode", "asyncio_default_fixture_loop_scope", "asyncio_default_test_loop_scope", "filterwarnings")
 

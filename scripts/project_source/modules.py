@@ -322,12 +322,6 @@ def _node_fields(kind: type[ast.AST]) -> tuple[str, ...]:
     return _FIELDS[kind]
 
 
-def is_test(module: Module) -> bool:
-    """Whether a file belongs to tests."""
-    *folders, name = module.path.split("/")
-    return name.startswith(("test_", "conftest")) or name.endswith("_test.py") or bool({"tests", "test"} & set(folders))
-
-
 def default_of(function: Function, name: str) -> ast.expr | None:
     """The default of a parameter."""
     arguments = function.args

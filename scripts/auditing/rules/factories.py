@@ -10,7 +10,8 @@ from functools import lru_cache
 from auditing.catalogue import project_check
 from auditing.finding import Edit, Found, adding_keyword, at, replacing
 from project_source import known
-from project_source.modules import Module, is_test, keyword
+from project_source.files import is_test
+from project_source.modules import Module, keyword
 from project_source.project import Project, Value
 
 _MAKER = "sqlalchemy.ext.asyncio.async_sessionmaker"
@@ -93,7 +94,7 @@ def expiring_sessions(project: Project) -> Iterator[Found]:
         name = ast.unparse(one.call.func)
         yield at(
             one.module, one.call, f"`{name}(...)` without `expire_on_commit=False`: reading an attribute after a commit fails",
-            "add `expire_on_commit=False`", possible=reach == "passed" or (not one.maker and is_test(one.module)),
+            "add `expire_on_commit=False`", possible=reach == "passed" or (not one.maker and is_test(one.module.path)),
             edits=[replacing(value, "False")] if value else adding_keyword(one.module, one.call, f"{_OPTION}=False"),
         )  # fmt: skip
 

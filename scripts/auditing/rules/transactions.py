@@ -9,7 +9,8 @@ from typing import TypeAlias
 from auditing.catalogue import check
 from auditing.finding import Found, at
 from project_source import known
-from project_source.modules import Function, Module, is_test
+from project_source.files import is_test
+from project_source.modules import Function, Module
 from project_source.project import Project
 
 _ERRORS = frozenset(f"sqlalchemy.exc.{name}" for name in (
@@ -260,7 +261,7 @@ _READING = frozenset({"exec", "execute", "get", "get_one", "refresh", "scalar", 
 @check("ASM010")
 def statement_for_each_row(project: Project, module: Module) -> Iterator[Found]:
     """`await session.get(...)`, a query, `refresh`, `flush` or `commit` in a loop over rows."""
-    if is_test(module):
+    if is_test(module.path):
         return  # a few rows, and nobody waits
     loops: list[Loop] = [*module.all(ast.For), *module.all(ast.ListComp, ast.GeneratorExp)]
     for loop in loops:
