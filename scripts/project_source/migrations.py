@@ -71,7 +71,9 @@ class Revision:
 
     def function(self, name: str) -> ast.FunctionDef | None:
         """`upgrade` or `downgrade`."""
-        return next((one for one in self.module.tree.body if isinstance(one, ast.FunctionDef) and one.name == name), None)
+        return next(
+            (one for one in self.module.tree.body if isinstance(one, ast.FunctionDef) and one.name == name), None
+        )
 
 
 @lru_cache(maxsize=1)
@@ -82,11 +84,15 @@ def environments(project: Project) -> tuple[Environment, ...]:
     inis = [one for one in files if PurePosixPath(one).name in {"alembic.ini", "pyproject.toml"}]
     for path, module in project.modules.items():
         if PurePosixPath(path).name == "env.py" and any(
-            one.name == "alembic.context" or one.name == "alembic" for names in module.top.names.values() for one in names
+            one.name == "alembic.context" or one.name == "alembic"
+            for names in module.top.names.values()
+            for one in names
         ):
             folder = path.rpartition("/")[0]
             template = f"{folder}/script.py.mako".lstrip("/")
-            found.append(Environment(folder, module, template if template in files else None, _ini(project, folder, inis)))
+            found.append(
+                Environment(folder, module, template if template in files else None, _ini(project, folder, inis))
+            )
     return tuple(found)
 
 
@@ -96,8 +102,12 @@ def _ini(project: Project, folder: str, inis: list[str]) -> str | None:
         text = project.tree.text(path) or ""
         base = path.rpartition("/")[0]
         for match in re.finditer(r"^\s*script_location\s*=\s*[\"']?(?P<where>[^\"'\n]+)", text, re.MULTILINE):
-            where = re.sub(r"%?%\(here\)s/?", "", match["where"].strip()).replace(":", "/").strip("/").removeprefix("./")
-            if f"{base}/{where}".strip("/") == folder or f"{folder}/".endswith(f"/{where}/") and folder.startswith(base):
+            where = (
+                re.sub(r"%?%\(here\)s/?", "", match["where"].strip()).replace(":", "/").strip("/").removeprefix("./")
+            )
+            if f"{base}/{where}".strip("/") == folder or (
+                f"{folder}/".endswith(f"/{where}/") and folder.startswith(base)
+            ):
                 return path
     return None
 
@@ -123,7 +133,12 @@ def _value(module: Module, name: str) -> tuple[ast.stmt, ast.expr] | None:
     for line in module.tree.body:
         if isinstance(line, ast.Assign) and any(isinstance(one, ast.Name) and one.id == name for one in line.targets):
             return line, line.value
-        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.target.id == name and line.value:
+        if (
+            isinstance(line, ast.AnnAssign)
+            and isinstance(line.target, ast.Name)
+            and line.target.id == name
+            and line.value
+        ):
             return line, line.value
     return None
 

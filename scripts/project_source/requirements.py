@@ -96,7 +96,11 @@ def _of_toml(path: str, text: str, data: dict[str, Any]) -> Iterator[Requirement
             given: dict[str, Any] = value if isinstance(value, dict) else {"version": value}
             version = given.get("version", "")
             yield Requirement(
-                path, number, _normal(name), frozenset(given.get("extras", ())), version if isinstance(version, str) else ""
+                path,
+                number,
+                _normal(name),
+                frozenset(given.get("extras", ())),
+                version if isinstance(version, str) else "",
             )
 
 

@@ -17,7 +17,15 @@ from project_source.modules import Function, Module, keyword
 from project_source.project import Project
 from project_source.texts import origins
 
-_DYNAMIC = frozenset({"import_module", "__import__", "walk_packages", "iter_modules", "exec", "entry_points", "load_all_models"})
+_DYNAMIC = frozenset({
+    "import_module",
+    "__import__",
+    "walk_packages",
+    "iter_modules",
+    "exec",
+    "entry_points",
+    "load_all_models",
+})
 _CONSTRAINTS = frozenset({
     "create_check_constraint", "create_unique_constraint", "create_foreign_key", "create_primary_key", "drop_constraint", "alter_column",
 })  # fmt: skip
@@ -37,10 +45,16 @@ def environment(project: Project) -> Iterator[Found]:
 
 def _metadata(project: Project, one: Environment) -> Iterator[Found]:
     """`target_metadata = None`, or a metadata without the models."""
-    tables = [each for each in (*project.tables, *(c for c in project.classes if c.is_declarative)) if _counts(each, one)]
-    for line in one.env.all(ast.Assign, ast.AnnAssign):
+    tables = [
+        each for each in (*project.tables, *(c for c in project.classes if c.is_declarative)) if _counts(each, one)
+    ]
+    lines: list[ast.Assign | ast.AnnAssign] = [*one.env.all(ast.Assign), *one.env.all(ast.AnnAssign)]
+    for line in lines:
         targets = line.targets if isinstance(line, ast.Assign) else [line.target]
-        if not any(isinstance(each, ast.Name) and each.id == "target_metadata" for each in targets) or line.value is None:
+        if (
+            not any(isinstance(each, ast.Name) and each.id == "target_metadata" for each in targets)
+            or line.value is None
+        ):
             continue
         if isinstance(line.value, ast.Constant) and line.value.value is None:
             if tables:
@@ -55,7 +69,9 @@ def _metadata(project: Project, one: Environment) -> Iterator[Found]:
     if reached is None:
         return
     used = _used(project)
-    missing = [each for each in tables if each.is_table and each.module.path not in reached and each.module.path in used]
+    missing = [
+        each for each in tables if each.is_table and each.module.path not in reached and each.module.path in used
+    ]
     if missing:
         node = next((each for each in one.env.all(ast.Attribute) if each.attr == "metadata"), one.env.tree)
         names = ", ".join(sorted({each.name for each in missing})[:3])
@@ -71,17 +87,28 @@ def _counts(klass: Class, one: Environment) -> bool:
     root = (one.ini or "").rpartition("/")[0] or one.folder.rpartition("/")[0]
     folders = set(path.split("/")[:-1])
     own = {each for each in klass.node.keywords if each.arg in {"registry", "metadata"}}
-    return path.startswith(f"{root}/" if root else "") and not is_test(path) and not (folders & _ASIDE) and not own and not _has_metadata(klass)
+    return (
+        path.startswith(f"{root}/" if root else "")
+        and not is_test(path)
+        and not (folders & _ASIDE)
+        and not own
+        and not _has_metadata(klass)
+    )
 
 
 def _has_metadata(klass: Class) -> bool:
     """Whether a class, or a base of the project, has a metadata of its own."""
-    return any("metadata" in each.module.scopes[each.node].names or "registry" in {k.arg for k in each.node.keywords} for each in klass.lineage)
+    return any(
+        "metadata" in each.module.scopes[each.node].names or "registry" in {k.arg for k in each.node.keywords}
+        for each in klass.lineage
+    )
 
 
 def _uses(project: Project, module: Module, name: str) -> bool:
     """Whether a module takes the metadata of a class."""
-    return any(each.attr == "metadata" and project.name_of(each.value, module) == name for each in module.all(ast.Attribute))
+    return any(
+        each.attr == "metadata" and project.name_of(each.value, module) == name for each in module.all(ast.Attribute)
+    )
 
 
 def _reached(project: Project, env: Module) -> set[str] | None:
@@ -93,9 +120,9 @@ def _reached(project: Project, env: Module) -> set[str] | None:
         if module.path in found:
             continue
         found.add(module.path)
-        for node in module.all(ast.Name, ast.Attribute):
-            if (node.id if isinstance(node, ast.Name) else node.attr) in _DYNAMIC and (module is env or _near_models(module)):
-                return None
+        used = {one.id for one in module.all(ast.Name)} | {one.attr for one in module.all(ast.Attribute)}
+        if used & _DYNAMIC and (module is env or _near_models(module)):
+            return None
         for name in _imported(module):
             parts = name.split(".")
             for length in range(1, len(parts) + 1):
@@ -142,14 +169,20 @@ def _template(project: Project, one: Environment) -> Iterator[Found]:
     text = project.tree.text(one.template) or ""
     if re.search(r"^\s*(?:import sqlmodel\b|from sqlmodel\b)", text, re.MULTILINE):
         return
-    if any(each.arg in {"render_item", "user_module_prefix", "process_revision_directives"} for each in one.env.all(ast.keyword)):
+    if any(
+        each.arg in {"render_item", "user_module_prefix", "process_revision_directives"}
+        for each in one.env.all(ast.keyword)
+    ):
         return
     if "render_item" in ast.dump(one.env.tree):
         return
     lines = text.splitlines()
     number = next((n for n, line in enumerate(lines, 1) if line.startswith(("import sqlalchemy", "from alembic"))), 1)
     yield in_file(
-        one.template, number, "no `import sqlmodel` in the template: a migration fails with NameError `sqlmodel`", "add `import sqlmodel`"
+        one.template,
+        number,
+        "no `import sqlmodel` in the template: a migration fails with NameError `sqlmodel`",
+        "add `import sqlmodel`",
     )
 
 
@@ -160,7 +193,9 @@ def _percent(project: Project, one: Environment) -> Iterator[Found]:
             continue
         if not (isinstance(call.args[0], ast.Constant) and call.args[0].value == "sqlalchemy.url"):
             continue
-        written = [ast.unparse(call.args[1])] + [ast.unparse(each) for each, _ in origins(project, call.args[1], one.env)]
+        written = [ast.unparse(call.args[1])] + [
+            ast.unparse(each) for each, _ in origins(project, call.args[1], one.env)
+        ]
         if any("%%" in each for each in written) or isinstance(call.args[1], ast.Constant):
             continue
         texts = [each.text for each in sources(project, call.args[1], one.env) if each.kind == "text"]
@@ -174,22 +209,30 @@ def _percent(project: Project, one: Environment) -> Iterator[Found]:
 
 def _batch(project: Project, one: Environment) -> Iterator[Found]:
     """A database of SQLite without `render_as_batch`."""
-    if any(each.arg == "render_as_batch" for each in one.env.all(ast.keyword)) or "render_as_batch" in ast.dump(one.env.tree):
+    if any(each.arg == "render_as_batch" for each in one.env.all(ast.keyword)) or "render_as_batch" in ast.dump(
+        one.env.tree
+    ):
         return
     urls = [each.url for each in entries(project) if each.path == one.ini and each.name == "sqlalchemy.url"]
     if one.replaces_url:
         urls = []
         for call in one.env.all(ast.Call):
             last = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-            arguments = call.args[1:2] if last == "set_main_option" else call.args[:1] if last.startswith("create_") and last.endswith("engine") else []
+            arguments = (
+                call.args[1:2]
+                if last == "set_main_option"
+                else call.args[:1]
+                if last.startswith("create_") and last.endswith("engine")
+                else []
+            )
             for argument in arguments:
                 urls += [each.text for each in sources(project, argument, one.env)]
     if not urls or not all((match := URL.match(each)) and match["name"] == "sqlite" for each in urls):
         return
     calls = [each for each in one.env.all(ast.Call) if getattr(each.func, "attr", "") == "configure"]
-    if call := next((each for each in calls if keyword(each, "connection")), None):
+    if configured := next((each for each in calls if keyword(each, "connection")), None):
         yield at(
-            one.env, call, "SQLite cannot change a constraint or a column, and `render_as_batch` is off: the migration fails",
+            one.env, configured, "SQLite cannot change a constraint or a column, and `render_as_batch` is off: the migration fails",
             "pass `render_as_batch=True`",
         )  # fmt: skip
 
@@ -199,7 +242,11 @@ def _not_called(one: Environment) -> Iterator[Found]:
     calls = {ast.unparse(each.func).rpartition(".")[2] for each in one.env.all(ast.Call)}
     loaded = {each.id for each in one.env.all(ast.Name) if isinstance(each.ctx, ast.Load)}
     for function in one.env.tree.body:
-        if isinstance(function, Function) and function.name == "run_migrations_online" and function.name not in calls | loaded:
+        if (
+            isinstance(function, Function)
+            and function.name == "run_migrations_online"
+            and function.name not in calls | loaded
+        ):
             yield at(
                 one.env, function, "nothing calls `run_migrations_online`: `upgrade` does nothing, and says nothing",
                 "call it at the end of env.py, unless `context.is_offline_mode()`",
@@ -210,12 +257,21 @@ def _not_called(one: Environment) -> Iterator[Found]:
 def commands_in_a_loop(project: Project, module: Module) -> Iterator[Found]:
     """`command.upgrade` in async code, where env.py starts a loop of its own."""
     for call in module.all(ast.Call):
-        if not isinstance(call.func, ast.Attribute | ast.Name) or getattr(call.func, "attr", "") not in {"upgrade", "downgrade", "check", "revision"}:
+        if not isinstance(call.func, ast.Attribute | ast.Name) or getattr(call.func, "attr", "") not in {
+            "upgrade",
+            "downgrade",
+            "check",
+            "revision",
+        }:
             continue
         if not project.called(call, module).startswith("alembic.command."):
             continue
-        function = next((each for each in module.ancestors(call) if isinstance(each, Function | ast.Lambda)), module.tree)
-        awaited = isinstance(function, ast.AsyncFunctionDef) or (isinstance(function, ast.Module) and any(module.own(module.tree, ast.Await)))
+        function = next(
+            (each for each in module.ancestors(call) if isinstance(each, Function | ast.Lambda)), module.tree
+        )
+        awaited = isinstance(function, ast.AsyncFunctionDef) or (
+            isinstance(function, ast.Module) and any(module.own(module.tree, ast.Await))
+        )
         started = [each for each in environments(project) if "asyncio.run(" in ast.unparse(each.env.tree)]
         if awaited and started and "connection" not in " ".join(line for line in module.lines if "attributes" in line):
             yield at(

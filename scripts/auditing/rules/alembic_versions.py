@@ -17,7 +17,10 @@ from project_source.project import Project
 from project_source.requirements import databases
 from project_source.texts import literal, origins, pieces
 
-_TO_ZONE = re.compile(r"\bALTER\s+(?:COLUMN\s+)?\S+\s+(?:SET\s+DATA\s+)?TYPE\s+(?:timestamptz|timestamp(?:\(\d\))?\s+with\s+time\s+zone)", re.IGNORECASE)
+_TO_ZONE = re.compile(
+    r"\bALTER\s+(?:COLUMN\s+)?\S+\s+(?:SET\s+DATA\s+)?TYPE\s+(?:timestamptz|timestamp(?:\(\d\))?\s+with\s+time\s+zone)",
+    re.IGNORECASE,
+)
 _CONCURRENTLY = re.compile(r"\b(?:CREATE|DROP)\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\b", re.IGNORECASE)
 _RUNS = frozenset({"execute", "exec", "text", "exec_driver_sql"})
 _EMPTIED = re.compile(r"\b(?:TRUNCATE|DELETE\s+FROM)\b", re.IGNORECASE)
@@ -55,7 +58,9 @@ def _is_migration(module: Module) -> bool:
 def _databases(project: Project) -> frozenset[str]:
     """The databases that a project may run on, as far as its packages and settings tell."""
     named = {one.url.partition(":")[0].partition("+")[0] for one in entries(project)}
-    return databases(project) | {"postgresql" if one == "postgres" else "mysql" if one == "mariadb" else one for one in named}
+    return databases(project) | {
+        "postgresql" if one == "postgres" else "mysql" if one == "mariadb" else one for one in named
+    }
 
 
 def _may_run_on(project: Project, database: str) -> bool:
@@ -73,7 +78,9 @@ def names_that_are_missing(project: Project, module: Module) -> Iterator[Found]:
         return
     for name in module.all(ast.Name):
         if name.id == "sqlmodel" and isinstance(name.ctx, ast.Load) and not module.bindings("sqlmodel", name):
-            yield at(module, name, "`sqlmodel` is not imported: NameError when the migration runs", "add `import sqlmodel`")
+            yield at(
+                module, name, "`sqlmodel` is not imported: NameError when the migration runs", "add `import sqlmodel`"
+            )
             break
     for call in module.all(ast.Call):
         last = getattr(call.func, "attr", "")
@@ -82,7 +89,11 @@ def names_that_are_missing(project: Project, module: Module) -> Iterator[Found]:
                 module, call, "a constraint without a name cannot be dropped: CompileError, or ValueError in batch mode",
                 "write its name, and set a naming convention",
             )  # fmt: skip
-        elif last in {"create_unique_constraint", "create_foreign_key", "create_check_constraint"} and call.args and _is_none(call.args[0]):
+        elif (
+            last in {"create_unique_constraint", "create_foreign_key", "create_check_constraint"}
+            and call.args
+            and _is_none(call.args[0])
+        ):
             yield at(
                 module, call, "a constraint without a name: the database chooses one, and the downgrade does not know it",
                 "write a name, or set a naming convention", possible=True,
@@ -98,8 +109,12 @@ def columns(project: Project, module: Module) -> Iterator[Found]:
     """A required column without a default; a column that is dropped where one is added."""
     if not _is_migration(module) or (upgrade := _function(module, "upgrade")) is None:
         return
-    emptied = any(isinstance(one.value, str) and _EMPTIED.search(one.value) for one in module.own(upgrade, ast.Constant))
-    created = {_table(one, module) for one in module.own(upgrade, ast.Call) if getattr(one.func, "attr", "") == "create_table"}
+    emptied = any(
+        isinstance(one.value, str) and _EMPTIED.search(one.value) for one in module.own(upgrade, ast.Constant)
+    )
+    created = {
+        _table(one, module) for one in module.own(upgrade, ast.Call) if getattr(one.func, "attr", "") == "create_table"
+    }
     added: dict[str, list[tuple[ast.Call, ast.Call]]] = defaultdict(list)
     dropped: dict[str, list[ast.Call]] = defaultdict(list)
     for call in module.own(upgrade, ast.Call):
@@ -112,7 +127,12 @@ def columns(project: Project, module: Module) -> Iterator[Found]:
         required = keyword(column, "nullable")
         if not (isinstance(required, ast.Constant) and required.value is False) or keyword(column, "server_default"):
             continue
-        if emptied or _databases(project) == {"mysql"} or table in created or any(project.called(one, module) in _ALWAYS_FILLED for one in column.args if isinstance(one, ast.Call)):
+        if (
+            emptied
+            or _databases(project) == {"mysql"}
+            or table in created
+            or any(project.called(one, module) in _ALWAYS_FILLED for one in column.args if isinstance(one, ast.Call))
+        ):
             continue
         yield at(
             module, call, "a required column without a default: the migration fails where the table has rows",
@@ -129,7 +149,14 @@ def columns(project: Project, module: Module) -> Iterator[Found]:
 
 def _column(call: ast.Call) -> ast.Call | None:
     """`sa.Column(...)` of add_column, of `op` or of a batch."""
-    return next((one for one in call.args if isinstance(one, ast.Call) and getattr(one.func, "attr", getattr(one.func, "id", "")) == "Column"), None)
+    return next(
+        (
+            one
+            for one in call.args
+            if isinstance(one, ast.Call) and getattr(one.func, "attr", getattr(one.func, "id", "")) == "Column"
+        ),
+        None,
+    )
 
 
 def _table(call: ast.Call, module: Module) -> str:
@@ -139,7 +166,11 @@ def _table(call: ast.Call, module: Module) -> str:
         for one in module.ancestors(call):
             if isinstance(one, ast.With):
                 for item in one.items:
-                    if isinstance(item.optional_vars, ast.Name) and item.optional_vars.id == owner.id and isinstance(item.context_expr, ast.Call):
+                    if (
+                        isinstance(item.optional_vars, ast.Name)
+                        and item.optional_vars.id == owner.id
+                        and isinstance(item.context_expr, ast.Call)
+                    ):
                         return _text(item.context_expr.args[0] if item.context_expr.args else None)
     return _text(call.args[0] if call.args else None)
 
@@ -190,7 +221,11 @@ def _enums(project: Project, module: Module) -> Iterator[Found]:
             continue
         name = keyword(call, "name")
         plain = [keyword(call, one) for one in ("native_enum", "create_type")]
-        if not isinstance(name, ast.Constant) or any(isinstance(one, ast.Constant) and one.value is False for one in plain):
+        if (
+            not isinstance(name, ast.Constant)
+            or not isinstance(name.value, str)
+            or any(isinstance(one, ast.Constant) and one.value is False for one in plain)
+        ):
             continue
         operation = next((getattr(one.func, "attr", "") for one in module.ancestors(call) if isinstance(one, ast.Call)
                           and getattr(one.func, "attr", "") in {"create_table", "add_column"}), "")  # fmt: skip
@@ -230,7 +265,9 @@ _BLOCK = "put it into `with op.get_context().autocommit_block():`"
 def _is_outside(module: Module, call: ast.Call) -> bool:
     """Whether a call stands in an autocommit block, or behind a COMMIT."""
     for one in module.ancestors(call):
-        if isinstance(one, ast.With) and any("autocommit" in ast.unparse(item.context_expr).lower() for item in one.items):
+        if isinstance(one, ast.With) and any(
+            "autocommit" in ast.unparse(item.context_expr).lower() for item in one.items
+        ):
             return True
         if isinstance(one, Function):
             text = ast.unparse(one)

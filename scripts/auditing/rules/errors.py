@@ -21,7 +21,19 @@ _ANY = frozenset({"Exception", "BaseException"})
 _RESPONSES = frozenset({
     "HTTPException", "JSONResponse", "ORJSONResponse", "PlainTextResponse", "Response", "UJSONResponse", "HTMLResponse",
 })  # fmt: skip
-_WRITES = frozenset({"commit", "flush", "execute", "exec", "scalar", "scalars", "refresh", "delete", "merge", "get", "get_one"})
+_WRITES = frozenset({
+    "commit",
+    "flush",
+    "execute",
+    "exec",
+    "scalar",
+    "scalars",
+    "refresh",
+    "delete",
+    "merge",
+    "get",
+    "get_one",
+})
 
 
 @check("ASM025")
@@ -33,7 +45,9 @@ def error_text_in_responses(project: Project, module: Module) -> Iterator[Found]
         last = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
         if last not in _RESPONSES:
             continue
-        for use in (one for given in (*call.args, *(each.value for each in call.keywords)) for one in _shown(given, module)):
+        for use in (
+            one for given in (*call.args, *(each.value for each in call.keywords)) for one in _shown(given, module)
+        ):
             kind = _origin(project, use, module)
             if kind:
                 yield at(
@@ -110,11 +124,16 @@ def _of_handler(project: Project, function: Function, name: str, module: Module)
             caught = ast.unparse(one.args[0]).rpartition(".")[2]
             if caught in _ANY:
                 return "sure"
-            return "sure" if caught in _DATABASE_ERRORS and project.name_of(one.args[0], module).startswith("sqlalchemy.") else ""
+            return (
+                "sure"
+                if caught in _DATABASE_ERRORS and project.name_of(one.args[0], module).startswith("sqlalchemy.")
+                else ""
+            )
     for call in module.all(ast.Call):
-        if getattr(call.func, "attr", "") == "add_exception_handler" and len(call.args) == 2:
-            if project.value_of(call.args[1], module) == project.value_of(function, module):
-                return "sure" if ast.unparse(call.args[0]).rpartition(".")[2] in _ANY | _DATABASE_ERRORS else ""
+        if getattr(call.func, "attr", "") != "add_exception_handler" or len(call.args) != 2:
+            continue
+        if project.value_of(call.args[1], module) == project.value_of(function, module):
+            return "sure" if ast.unparse(call.args[0]).rpartition(".")[2] in _ANY | _DATABASE_ERRORS else ""
     return ""
 
 
@@ -122,7 +141,12 @@ def _called_plainly(project: Project, engine: Engine) -> bool:
     """Whether the function that passes its own `**options` to an engine is called without any."""
     function = engine.module.function_of(engine.call)
     options = next((one.value for one in engine.call.keywords if one.arg is None), None)
-    if function is None or function.args.kwarg is None or not isinstance(options, ast.Name) or options.id != function.args.kwarg.arg:
+    if (
+        function is None
+        or function.args.kwarg is None
+        or not isinstance(options, ast.Name)
+        or options.id != function.args.kwarg.arg
+    ):
         return False
     return any(
         not call.keywords and isinstance(call.func, ast.Name) and call.func.id == function.name

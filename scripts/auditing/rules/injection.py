@@ -23,7 +23,10 @@ _SET = re.compile(
     r"\s*SET\s+(?:SESSION\s+)?(?!LOCAL\b|SESSION\b|TRANSACTION\b|CONSTRAINTS\b|NAMES\b|GLOBAL\b|PERSIST\b|@)(?P<name>[\w.]+)\s*(?:=|\bTO\b)",
     re.IGNORECASE,
 )
-_OF_MARIADB = re.compile(r"wsrep_|max_statement_time|max_execution_time|foreign_key_checks|unique_checks|sql_|innodb_|autocommit|time_zone|tx_|lock_wait", re.IGNORECASE)
+_OF_MARIADB = re.compile(
+    r"wsrep_|max_statement_time|max_execution_time|foreign_key_checks|unique_checks|sql_|innodb_|autocommit|time_zone|tx_|lock_wait",
+    re.IGNORECASE,
+)
 _CONFIG = re.compile(r"\bset_config\s*\([^()]*,\s*false\s*\)", re.IGNORECASE)
 _RESET = re.compile(r"\b(?:RESET|DISCARD)\b|\bSET\s+\S+\s*(?:=|TO)\s*DEFAULT", re.IGNORECASE)
 _SAFE_CALLS = re.compile(r"quot|escap|ident|sanit|safe|valid|compile|int$|float$|len$|round$|uuid|hex$", re.IGNORECASE)
@@ -42,7 +45,9 @@ def texts(project: Project, module: Module) -> Iterator[Found]:
         return
     for call in module.all(ast.Call):
         last = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-        if not call.args or not (last == "exec_driver_sql" or last in module.top.names or last in {"text", "literal_column", "sa_text"}):
+        if not call.args or not (
+            last == "exec_driver_sql" or last in module.top.names or last in {"text", "literal_column", "sa_text"}
+        ):
             continue
         if last != "exec_driver_sql" and project.called(call, module) not in _TEXT:
             continue
@@ -127,18 +132,30 @@ def _kind(project: Project, node: ast.AST, module: Module, depth: int = _DEPTH) 
         owner = ast.unparse(node.value).lower()
         if node.attr.isupper() or node.attr.startswith("__") or re.search(r"table|column|dialect|metadata", owner):
             return "fixed"
-        return _worst(_kind(project, one, where, depth - 1) for one, where in origins(project, node, module) if one is not node)
+        return _worst(
+            _kind(project, one, where, depth - 1) for one, where in origins(project, node, module) if one is not node
+        )
     if isinstance(node, ast.Call):
         name = ast.unparse(node.func)
         if isinstance(node.func, ast.Attribute) and node.func.attr == "join" and node.args:
             return _kind(project, node.args[0], module, depth - 1)
         if _SAFE_CALLS.search(name) or name in {"range", "enumerate", "now"}:
             return "fixed"
-        if isinstance(node.func, ast.Attribute) and node.func.attr in {"get", "lower", "upper", "strip", "keys", "items", "values"}:
+        if isinstance(node.func, ast.Attribute) and node.func.attr in {
+            "get",
+            "lower",
+            "upper",
+            "strip",
+            "keys",
+            "items",
+            "values",
+        }:
             return _kind(project, node.func.value, module, depth - 1)
         if name in {"str", "sorted", "list", "tuple", "set"} and node.args:
             return _kind(project, node.args[0], module, depth - 1)
-        return _worst(_kind(project, one, where, depth - 1) for one, where in origins(project, node, module) if one is not node)
+        return _worst(
+            _kind(project, one, where, depth - 1) for one, where in origins(project, node, module) if one is not node
+        )
     if isinstance(node, ast.GeneratorExp | ast.ListComp | ast.SetComp):
         return _kind(project, node.elt, module, depth - 1)
     if isinstance(node, ast.List | ast.Tuple | ast.Set):
@@ -150,9 +167,11 @@ def _kind(project: Project, node: ast.AST, module: Module, depth: int = _DEPTH) 
     if isinstance(node, ast.IfExp):
         return _worst(_kind(project, one, module, depth - 1) for one in (node.body, node.orelse))
     if isinstance(node, ast.BinOp | ast.JoinedStr) and (parts := pieces(node)):
-        return _worst(_kind(project, one, module, depth - 1) for one in parts if not isinstance(one, str)) if any(
-            not isinstance(one, str) for one in parts
-        ) else "fixed"
+        return (
+            _worst(_kind(project, one, module, depth - 1) for one in parts if not isinstance(one, str))
+            if any(not isinstance(one, str) for one in parts)
+            else "fixed"
+        )
     if isinstance(node, ast.BinOp) and any(isinstance(one, ast.Constant) for one in (node.left, node.right)):
         return "number"
     if isinstance(node, ast.BinOp):
@@ -206,7 +225,11 @@ def _passed(project: Project, function: Function, name: str) -> Iterator[tuple[a
     for module in project.modules.values():
         for call in module.all(ast.Call):
             last = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-            if last != function.name or (value := project.value_of(call.func, module)) is None or value.node is not function:
+            if (
+                last != function.name
+                or (value := project.value_of(call.func, module)) is None
+                or value.node is not function
+            ):
                 continue
             if (given := keyword(call, name)) is not None:
                 yield given, module
@@ -219,18 +242,20 @@ def _passed(project: Project, function: Function, name: str) -> Iterator[tuple[a
 def _from_request(project: Project, node: ast.AST, module: Module) -> bool:
     """Whether an expression is a text that a route takes from its client, and that is compared with no list."""
     for one in ast.walk(node):
-        if not isinstance(one, ast.Name):
+        function = module.function_of(one) if isinstance(one, ast.Name) else None
+        if function is None or not _is_route(function):
             continue
-        function = module.function_of(one)
         for origin, where in origins(project, one, module):
-            if where is module and isinstance(origin, ast.arg) and function is not None and _is_route(function):
-                if module.function_of(origin) is function or module.parents[module.parents[origin]] is function:
-                    texts_only = origin.annotation is not None and re.search(r"\bstr\b", ast.unparse(origin.annotation))
-                    limited = re.search(r"Depends|Literal|pattern|Enum", ast.unparse(origin.annotation or origin))
-                    default = default_of(function, origin.arg)
-                    limited = limited or (default is not None and re.search(r"Depends|pattern|Header", ast.unparse(default)))
-                    if texts_only and not limited and not _is_compared(module, function, origin.arg):
-                        return True
+            if where is module and isinstance(origin, ast.arg) and module.parents[module.parents[origin]] is function:
+                default = default_of(function, origin.arg)
+                declared = f"{ast.unparse(origin)} = {ast.unparse(default) if default else ''}"
+                limited = re.search(r"Depends|Literal|pattern|Enum|Header", declared)
+                if (
+                    re.search(r":.*\bstr\b", declared)
+                    and not limited
+                    and not _is_compared(module, function, origin.arg)
+                ):
+                    return True
     return False
 
 
@@ -244,10 +269,7 @@ def _is_route(function: Function) -> bool:
 
 def _is_compared(module: Module, function: Function, name: str) -> bool:
     """Whether a function looks a name up in something: `if sort not in COLUMNS`, `COLUMNS[sort]`, `match`."""
-    for one in module.own(function, ast.Compare):
-        if isinstance(one.left, ast.Name) and one.left.id == name:
-            return True
-    return False
+    return any(isinstance(one.left, ast.Name) and one.left.id == name for one in module.own(function, ast.Compare))
 
 
 def _written(project: Project, call: ast.Call, module: Module) -> Iterator[Found]:
@@ -289,7 +311,11 @@ def _stays_in_place(module: Module, call: ast.Call) -> bool:
 def chosen_columns(project: Project, module: Module) -> Iterator[Found]:
     """`getattr(Model, name)` in a condition or an order."""
     for call in module.all(ast.Call):
-        if not (isinstance(call.func, ast.Name) and call.func.id == "getattr") or len(call.args) < 2 or isinstance(call.args[1], ast.Constant):
+        if (
+            not (isinstance(call.func, ast.Name) and call.func.id == "getattr")
+            or len(call.args) < 2
+            or isinstance(call.args[1], ast.Constant)
+        ):
             continue
         function = module.function_of(call)
         if not _in_clause(module, call) or (
@@ -298,7 +324,9 @@ def chosen_columns(project: Project, module: Module) -> Iterator[Found]:
             continue
         klass = project.class_at(call.args[0], module)
         value = project.value_of(call.args[0], module)
-        is_model = klass is not None and (klass.is_table or klass.is_declarative) and value is not None and not value.instance
+        is_model = (
+            klass is not None and (klass.is_table or klass.is_declarative) and value is not None and not value.instance
+        )
         if not is_model and not re.search(r"model|entity|table", ast.unparse(call.args[0]), re.IGNORECASE):
             continue
         name = call.args[1].id if isinstance(call.args[1], ast.Name) else ""
@@ -333,14 +361,20 @@ def _in_clause(module: Module, call: ast.Call) -> bool:
 def wildcards(project: Project, module: Module) -> Iterator[Found]:
     """A text from elsewhere in like() and contains(), without an escape."""
     for call in module.all(ast.Call):
-        if not isinstance(call.func, ast.Attribute) or not call.args or any(one.arg in {"escape", "autoescape"} for one in call.keywords):
+        if (
+            not isinstance(call.func, ast.Attribute)
+            or not call.args
+            or any(one.arg in {"escape", "autoescape"} for one in call.keywords)
+        ):
             continue
         name, pattern = call.func.attr, call.args[0]
         if name in _LIKE:
-            open_ended = isinstance(pattern, ast.JoinedStr) or _kind(project, pattern, module) == "open"
+            open_ended = isinstance(pattern, ast.JoinedStr) or _is_pattern_of(project, pattern, module)
         elif name in _PARTS and _is_column(project, call.func.value, module):
             fixed = isinstance(pattern, ast.Constant)
-            open_ended = bool(re.search(r"[%_]", str(pattern.value))) if isinstance(pattern, ast.Constant) else not fixed
+            open_ended = (
+                bool(re.search(r"[%_]", str(pattern.value))) if isinstance(pattern, ast.Constant) else not fixed
+            )
         else:
             continue
         if open_ended and "escape" not in ast.unparse(pattern):
@@ -350,9 +384,22 @@ def wildcards(project: Project, module: Module) -> Iterator[Found]:
             )  # fmt: skip
 
 
+def _is_pattern_of(project: Project, pattern: ast.expr, module: Module) -> bool:
+    """Whether a pattern is put together from a text that is not fixed; who passes a whole pattern means its wildcards."""
+    for one, where in origins(project, pattern, module):
+        parts = pieces(one) if isinstance(one, ast.expr) else None
+        if any(not isinstance(part, str) and _kind(project, part, where) == "open" for part in parts or ()):
+            return True
+    return False
+
+
 def _is_column(project: Project, node: ast.expr, module: Module) -> bool:
     if isinstance(node, ast.Call):
         return project.called(node, module) in {"sqlmodel.col", "sqlalchemy.column", "sqlalchemy.func.lower"}
     value = project.value_of(node.value, module) if isinstance(node, ast.Attribute) else None
-    klass = project.class_at(node.value, module) if isinstance(node, ast.Attribute) and value and not value.instance else None
+    klass = (
+        project.class_at(node.value, module)
+        if isinstance(node, ast.Attribute) and value and not value.instance
+        else None
+    )
     return klass is not None and (klass.is_table or klass.is_declarative)

@@ -25,7 +25,9 @@ def switches(project: Project) -> Iterator[Found]:
     """An engine for SQLite in a project that never switches foreign keys on; pools that fit no memory database."""
     reported: set[str] = set()
     for engine in engines(project):
-        texts = [(one, match) for one in engine.texts if (match := URL.match(one.text)) and match["driver"] == "aiosqlite"]
+        texts = [
+            (one, match) for one in engine.texts if (match := URL.match(one.text)) and match["driver"] == "aiosqlite"
+        ]
         if not texts:
             continue
         yield from _memory(project, engine, [one.text for one, _ in texts])
@@ -84,12 +86,18 @@ def _has_foreign_keys(project: Project) -> bool:
 @lru_cache(maxsize=8)
 def _says(project: Project, word: str) -> bool:
     """Whether a literal or an attribute of the code is about a switch."""
-    return any(word in module.source.decode("utf-8", "replace").lower() and _uses(module, word) for module in project.modules.values())
+    return any(
+        word in module.source.decode("utf-8", "replace").lower() and _uses(module, word)
+        for module in project.modules.values()
+    )
 
 
 def _uses(module: Module, word: str) -> bool:
     docs = {id(one.value) for one in module.all(ast.Expr) if isinstance(one.value, ast.Constant)}
-    if any(isinstance(one.value, str) and word in one.value.lower() and id(one) not in docs for one in module.all(ast.Constant)):
+    if any(
+        isinstance(one.value, str) and word in one.value.lower() and id(one) not in docs
+        for one in module.all(ast.Constant)
+    ):
         return True
     return any(one.attr == word and isinstance(one.ctx, ast.Store) for one in module.all(ast.Attribute))
 
@@ -97,7 +105,10 @@ def _uses(module: Module, word: str) -> bool:
 @lru_cache(maxsize=1)
 def _uses_savepoints(project: Project) -> bool:
     return any(
-        one.attr == "begin_nested" for module in project.modules.values() if not is_test(module.path) for one in module.all(ast.Attribute)
+        one.attr == "begin_nested"
+        for module in project.modules.values()
+        if not is_test(module.path)
+        for one in module.all(ast.Attribute)
     )
 
 
@@ -155,7 +166,11 @@ def listeners(project: Project, module: Module) -> Iterator[Found]:
             yield at(
                 module, listener, "a listener is called without await: this one never runs", "write `def`, and use the connection it is given",
             )  # fmt: skip
-        elif listener is not None and isinstance(call.args[1], ast.Constant) and call.args[1].value in {"connect", "first_connect"}:
+        elif (
+            listener is not None
+            and isinstance(call.args[1], ast.Constant)
+            and call.args[1].value in {"connect", "first_connect"}
+        ):
             yield from _gate(project, listener, module)
 
 
@@ -174,7 +189,10 @@ def _gate(project: Project, listener: Function, module: Module) -> Iterator[Foun
     for call in module.own(listener, ast.Call):
         if isinstance(call.func, ast.Name) and call.func.id == "isinstance" and len(call.args) == 2:
             kinds = call.args[1].elts if isinstance(call.args[1], ast.Tuple) else [call.args[1]]
-            if len(kinds) == 1 and project.name_of(kinds[0], module) in {"sqlite3.Connection", "sqlite3.dbapi2.Connection"}:
+            if len(kinds) == 1 and project.name_of(kinds[0], module) in {
+                "sqlite3.Connection",
+                "sqlite3.dbapi2.Connection",
+            }:
                 yield at(
                     module, call, "aiosqlite gives no `sqlite3.Connection`: this is always false, and the listener does nothing",
                     "look at `engine.dialect.name`, or listen to one engine",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 from auditing.catalogue import check, project_check
 from auditing.finding import Edit, Found, at, in_file, replacing
-from project_source.engines import URL, Engine, Entry, Source, engines, entries, sources
+from project_source.engines import URL, Engine, Source, engines, entries, sources
 from project_source.files import is_test
 from project_source.migrations import Environment, environments
 from project_source.modules import Module, keyword
@@ -17,8 +18,24 @@ from project_source.project import Project
 from project_source.requirements import requirements
 from project_source.texts import Piece, literal, origins, pieces
 
-_SYNC = frozenset({"psycopg2", "psycopg2cffi", "pg8000", "pysqlite", "pysqlcipher", "pymysql", "mysqldb", "mysqlconnector", "mariadbconnector"})
-_ASYNC = {"postgresql": "asyncpg", "postgres": "asyncpg", "mysql": "asyncmy", "mariadb": "asyncmy", "sqlite": "aiosqlite"}
+_SYNC = frozenset({
+    "psycopg2",
+    "psycopg2cffi",
+    "pg8000",
+    "pysqlite",
+    "pysqlcipher",
+    "pymysql",
+    "mysqldb",
+    "mysqlconnector",
+    "mariadbconnector",
+})
+_ASYNC = {
+    "postgresql": "asyncpg",
+    "postgres": "asyncpg",
+    "mysql": "asyncmy",
+    "mariadb": "asyncmy",
+    "sqlite": "aiosqlite",
+}
 _DRIVERS = frozenset({"asyncpg", "aiosqlite", "aiomysql", "asyncmy"})
 _LIBPQ = frozenset({
     "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslnegotiation", "channel_binding", "application_name", "connect_timeout",
@@ -33,7 +50,7 @@ _SCHEME = re.compile(r"\^?(?:postgres|postgresql|mysql|mariadb|sqlite)(?:\+\w+)?
 _REWRITERS = frozenset({"replace", "startswith", "removeprefix", "sub", "set", "match", "split", "partition"})
 _QUOTING = ("quot", "escap", "encode")
 _SPECIAL = re.compile(r"[@/%:#?\[\]]")
-_CACHES = "pass `connect_args={\"statement_cache_size\": 0, \"prepared_statement_cache_size\": 0}`"
+_CACHES = 'pass `connect_args={"statement_cache_size": 0, "prepared_statement_cache_size": 0}`'
 
 
 @project_check("ASM012")
@@ -45,12 +62,15 @@ def urls_of_engines(project: Project) -> Iterator[Found]:
                 yield from _of_text(project, engine, source)
             elif source.kind == "masked":
                 yield _masked(source.node, source.module)
-            elif source.kind == "setting" and re.search(r"pgbouncer|pooler", source.text.lower()):
-                if "statement_cache_size" not in _arguments(project, engine) and not engine.open_ended:
-                    yield at(
-                        engine.module, engine.call, "behind a transaction pooler, asyncpg's prepared statements vanish: `does not exist`",
-                        _CACHES, possible=True,
-                    )  # fmt: skip
+            elif (
+                source.kind == "setting"
+                and re.search(r"pgbouncer|pooler", source.text.lower())
+                and _caches(project, engine)
+            ):
+                yield at(
+                    engine.module, engine.call, "behind a transaction pooler, asyncpg's prepared statements vanish: `does not exist`",
+                    _CACHES, possible=True,
+                )  # fmt: skip
         yield from _connect_args(project, engine)
     yield from _settings(project)
 
@@ -65,10 +85,23 @@ def _of_text(project: Project, engine: Engine, source: Source) -> Iterator[Found
     if match["driver"] == "asyncpg":
         for option in _unknown(source.text):
             yield at(module, node, *_option(option), edits=_renamed(node, module))
-        if _POOLERS.search(source.text) and "statement_cache_size" not in _arguments(project, engine) and not engine.open_ended:
-            yield at(module, node, "the URL of a transaction pooler: asyncpg's prepared statements vanish there", _CACHES)
+        if (
+            _POOLERS.search(source.text)
+            and "statement_cache_size" not in _arguments(project, engine)
+            and not engine.open_ended
+        ):
+            yield at(
+                module, node, "the URL of a transaction pooler: asyncpg's prepared statements vanish there", _CACHES
+            )
     if _broken(source.text):
-        yield at(module, node, "a second `@` in the URL: what follows the first is taken for the host", "use `URL.create`")
+        yield at(
+            module, node, "a second `@` in the URL: what follows the first is taken for the host", "use `URL.create`"
+        )
+
+
+def _caches(project: Project, engine: Engine) -> bool:
+    """Whether an engine keeps asyncpg's caches of prepared statements."""
+    return "statement_cache_size" not in _arguments(project, engine) and not engine.open_ended
 
 
 def _is_default(source: Source) -> bool:
@@ -193,7 +226,8 @@ def _settings(project: Project) -> Iterator[Found]:
         assert match is not None
         folder = entry.path.rpartition("/")[0]
         used = any(
-            entry.name.lower() in {name, prefix + name} and engine.module.path.startswith(f"{folder}/" if folder else "")
+            entry.name.lower() in {name, prefix + name}
+            and engine.module.path.startswith(f"{folder}/" if folder else "")
             for engine, name, prefix in wanted
         )
         if used and not _rewrites(project) and (wrong := _wrong_driver(project, match)):
@@ -202,10 +236,22 @@ def _settings(project: Project) -> Iterator[Found]:
             for option in _unknown(entry.url):
                 if not _mentions(project, option):
                     yield in_file(entry.path, entry.line, *_option(option))
-            if _POOLERS.search(entry.url) and not any("statement_cache_size" in _arguments(project, one) for one in engines(project)):
-                yield in_file(entry.path, entry.line, "the URL of a transaction pooler: asyncpg's prepared statements vanish there", _CACHES)
+            if _POOLERS.search(entry.url) and not any(
+                "statement_cache_size" in _arguments(project, one) for one in engines(project)
+            ):
+                yield in_file(
+                    entry.path,
+                    entry.line,
+                    "the URL of a transaction pooler: asyncpg's prepared statements vanish there",
+                    _CACHES,
+                )
         if match["driver"] and _broken(entry.url):
-            yield in_file(entry.path, entry.line, "a second `@` in the URL: what follows the first is taken for the host", "write `%40` for `@`")
+            yield in_file(
+                entry.path,
+                entry.line,
+                "a second `@` in the URL: what follows the first is taken for the host",
+                "write `%40` for `@`",
+            )
     for environment in environments(project):
         yield from _of_environment(project, environment)
 
@@ -256,24 +302,30 @@ def unquoted_passwords(project: Project, module: Module) -> Iterator[Found]:
                 "use `URL.create`, or `quote_plus(password)`", possible=is_test(module.path),
             )  # fmt: skip
         elif node is constant and _broken(constant.value):
-            yield at(module, node, "a second `@` in the URL: what follows the first is taken for the host", "use `URL.create`", possible=True)
+            yield at(
+                module,
+                node,
+                "a second `@` in the URL: what follows the first is taken for the host",
+                "use `URL.create`",
+                possible=True,
+            )
     for call in module.all(ast.Call):
-        if isinstance(call.func, ast.Name) and call.func.id == "str" and call.args:
-            if project.type_of(call.args[0], module) == "sqlalchemy.URL":
-                found_masked = _masked(call, module)
-                yield Found(**{**vars(found_masked), "possible": True})
-        elif isinstance(call.func, ast.Attribute) and call.func.attr == "set_main_option" and len(call.args) == 2:
-            if isinstance(call.args[0], ast.Constant) and call.args[0].value == "sqlalchemy.url":
-                for source in sources(project, call.args[1], module):
-                    if source.kind == "masked":
-                        yield _masked(source.node, source.module)
+        if (
+            getattr(call.func, "id", "") == "str"
+            and call.args
+            and project.type_of(call.args[0], module) == "sqlalchemy.URL"
+        ):
+            yield replace(_masked(call, module), possible=True)
+        elif getattr(call.func, "attr", "") == "set_main_option" and len(call.args) == 2:
+            for source in sources(project, call.args[1], module):
+                if source.kind == "masked":
+                    yield _masked(source.node, source.module)
 
 
 def _is_format(node: ast.AST, module: Module) -> bool:
-    above = module.parents.get(node)
-    return isinstance(node, ast.Attribute) and node.attr == "format" and isinstance(above, ast.Call) or (
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format"
-    )
+    if isinstance(node, ast.Attribute):
+        return node.attr == "format" and isinstance(module.parents.get(node), ast.Call)
+    return isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "format"
 
 
 def _password(found: list[Piece]) -> ast.expr | None:
@@ -282,9 +334,10 @@ def _password(found: list[Piece]) -> ast.expr | None:
         return None
     for number, one in enumerate(found[1:-1], 1):
         before, after = found[number - 1], found[number + 1]
-        if isinstance(one, ast.expr) and isinstance(before, str) and isinstance(after, str):
-            if before.endswith(":") and not before.endswith("://:") and after.startswith("@"):
-                return one
+        if isinstance(one, str) or not isinstance(before, str) or not isinstance(after, str):
+            continue
+        if before.endswith(":") and not before.endswith("://:") and after.startswith("@"):
+            return one
     return None
 
 
@@ -296,5 +349,7 @@ def _is_quoted(project: Project, password: ast.expr, module: Module) -> bool:
         if isinstance(one, ast.Call) and "quote" in ast.unparse(one.func):
             return True
         if isinstance(one, ast.Constant) and isinstance(one.value, str) and not _SPECIAL.search(one.value):
-            return isinstance(password, ast.Name) and where is module and not isinstance(where.class_of(one), ast.ClassDef)
+            return (
+                isinstance(password, ast.Name) and where is module and not isinstance(where.class_of(one), ast.ClassDef)
+            )
     return False
