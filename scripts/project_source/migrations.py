@@ -105,10 +105,8 @@ def _ini(project: Project, folder: str, inis: list[str]) -> str | None:
             where = (
                 re.sub(r"%?%\(here\)s/?", "", match["where"].strip()).replace(":", "/").strip("/").removeprefix("./")
             )
-            if (
-                f"{base}/{where}".strip("/") == folder
-                or f"{folder}/".endswith(f"/{where}/")
-                and folder.startswith(base)
+            if f"{base}/{where}".strip("/") == folder or (
+                f"{folder}/".endswith(f"/{where}/") and folder.startswith(base)
             ):
                 return path
     return None

@@ -162,9 +162,8 @@ def _written(project: Project, one: Binding, module: Module, depth: int) -> Iter
         if one.node.value is None:
             return
         value: ast.AST = one.node.value
-        if isinstance(value, ast.Call) and (inner := keyword(value, "default") or next(iter(value.args), None)):
-            if project.called(value, module) in {"pydantic.Field", "sqlmodel.Field"}:
-                value = inner
+        if isinstance(value, ast.Call) and project.called(value, module) in {"pydantic.Field", "sqlmodel.Field"}:
+            value = keyword(value, "default") or next(iter(value.args), value)
         yield from origins(project, value, module, depth)
     elif one.kind == "import":
         origin, _, name = one.name.rpartition(".")

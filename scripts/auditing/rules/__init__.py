@@ -14,6 +14,7 @@ from auditing.rules import injection as injection
 from auditing.rules import json_columns as json_columns
 from auditing.rules import lifetimes as lifetimes
 from auditing.rules import operators as operators
+from auditing.rules import projects as projects
 from auditing.rules import pydantic_v1 as pydantic_v1
 from auditing.rules import queries as queries
 from auditing.rules import relationships as relationships

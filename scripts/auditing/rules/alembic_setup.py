@@ -48,7 +48,8 @@ def _metadata(project: Project, one: Environment) -> Iterator[Found]:
     tables = [
         each for each in (*project.tables, *(c for c in project.classes if c.is_declarative)) if _counts(each, one)
     ]
-    for line in one.env.all(ast.Assign, ast.AnnAssign):
+    lines: list[ast.Assign | ast.AnnAssign] = [*one.env.all(ast.Assign), *one.env.all(ast.AnnAssign)]
+    for line in lines:
         targets = line.targets if isinstance(line, ast.Assign) else [line.target]
         if (
             not any(isinstance(each, ast.Name) and each.id == "target_metadata" for each in targets)
@@ -119,11 +120,9 @@ def _reached(project: Project, env: Module) -> set[str] | None:
         if module.path in found:
             continue
         found.add(module.path)
-        for node in module.all(ast.Name, ast.Attribute):
-            if (node.id if isinstance(node, ast.Name) else node.attr) in _DYNAMIC and (
-                module is env or _near_models(module)
-            ):
-                return None
+        used = {one.id for one in module.all(ast.Name)} | {one.attr for one in module.all(ast.Attribute)}
+        if used & _DYNAMIC and (module is env or _near_models(module)):
+            return None
         for name in _imported(module):
             parts = name.split(".")
             for length in range(1, len(parts) + 1):
@@ -231,9 +230,9 @@ def _batch(project: Project, one: Environment) -> Iterator[Found]:
     if not urls or not all((match := URL.match(each)) and match["name"] == "sqlite" for each in urls):
         return
     calls = [each for each in one.env.all(ast.Call) if getattr(each.func, "attr", "") == "configure"]
-    if call := next((each for each in calls if keyword(each, "connection")), None):
+    if configured := next((each for each in calls if keyword(each, "connection")), None):
         yield at(
-            one.env, call, "SQLite cannot change a constraint or a column, and `render_as_batch` is off: the migration fails",
+            one.env, configured, "SQLite cannot change a constraint or a column, and `render_as_batch` is off: the migration fails",
             "pass `render_as_batch=True`",
         )  # fmt: skip
 

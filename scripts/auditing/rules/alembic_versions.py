@@ -221,8 +221,10 @@ def _enums(project: Project, module: Module) -> Iterator[Found]:
             continue
         name = keyword(call, "name")
         plain = [keyword(call, one) for one in ("native_enum", "create_type")]
-        if not isinstance(name, ast.Constant) or any(
-            isinstance(one, ast.Constant) and one.value is False for one in plain
+        if (
+            not isinstance(name, ast.Constant)
+            or not isinstance(name.value, str)
+            or any(isinstance(one, ast.Constant) and one.value is False for one in plain)
         ):
             continue
         operation = next((getattr(one.func, "attr", "") for one in module.ancestors(call) if isinstance(one, ast.Call)

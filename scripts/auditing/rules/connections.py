@@ -36,7 +36,8 @@ _DEPTH = 4
 @check("ASM011")
 def blocks_without_commit(project: Project, module: Module) -> Iterator[Found]:
     """`engine.connect()`, or a session of one's own, that changes something and ends without a commit."""
-    for block in (*module.all(ast.AsyncWith), *module.all(ast.With)):
+    blocks: list[ast.AsyncWith | ast.With] = [*module.all(ast.AsyncWith), *module.all(ast.With)]
+    for block in blocks:
         for item in block.items:
             call, target = item.context_expr, item.optional_vars
             if not isinstance(call, ast.Call) or not isinstance(target, ast.Name):
@@ -88,9 +89,7 @@ def _uncommitted(
         if method.attr in _RUN:
             if call.args and _changes(project, call.args[0], module):
                 changes.append(call)
-        elif method.attr in _ADDS and kind == "session":
-            changes.append(call)
-        elif (
+        elif (method.attr in _ADDS and kind == "session") or (
             method.attr == "run_sync"
             and call.args
             and getattr(call.args[0], "attr", "") in _TABLES
@@ -192,16 +191,14 @@ def _started(project: Project) -> frozenset[ast.AST]:
         if is_test(module.path):
             continue
         for call in module.all(ast.Call):
-            if (given := keyword(call, "lifespan")) and (value := project.value_of(given, module)):
-                if isinstance(value.node, Function) and value.module:
-                    waiting.append((value.node, value.module, 0))
-        for function in (*module.all(ast.AsyncFunctionDef), *module.all(ast.FunctionDef)):
-            for one in function.decorator_list:
-                if isinstance(one, ast.Call) and getattr(one.func, "attr", "") == "on_event":
-                    if one.args and isinstance(one.args[0], ast.Constant) and one.args[0].value == "startup":
-                        waiting.append((function, module, 0))
-                elif "lifespan" in function.name and project.is_context_manager(function, module):
-                    waiting.append((function, module, 0))
+            value = project.value_of(given, module) if (given := keyword(call, "lifespan")) else None
+            if value and isinstance(value.node, Function) and value.module:
+                waiting.append((value.node, value.module, 0))
+        functions: list[Function] = [*module.all(ast.AsyncFunctionDef), *module.all(ast.FunctionDef)]
+        for function in functions:
+            named = "lifespan" in function.name and project.is_context_manager(function, module)
+            if named or any(_is_startup(one) for one in function.decorator_list):
+                waiting.append((function, module, 0))
     found: set[ast.AST] = set()
     while waiting:
         function, module, depth = waiting.pop()
@@ -213,6 +210,13 @@ def _started(project: Project) -> frozenset[ast.AST]:
             if value and isinstance(value.node, Function) and value.module and not _is_guarded(module, call, function):
                 waiting.append((value.node, value.module, depth + 1))
     return frozenset(found)
+
+
+def _is_startup(decorator: ast.expr) -> bool:
+    """Whether a decorator is `@app.on_event("startup")`."""
+    if not isinstance(decorator, ast.Call) or getattr(decorator.func, "attr", "") != "on_event" or not decorator.args:
+        return False
+    return isinstance(decorator.args[0], ast.Constant) and decorator.args[0].value == "startup"
 
 
 def _is_guarded(module: Module, node: ast.AST, function: ast.AST | None) -> bool:

@@ -39,23 +39,27 @@ def naive_datetimes(project: Project, module: Module) -> Iterator[Found]:
             above = module.parents[node]
             value = above if isinstance(above, ast.Call) and above.func is node else node
             yield _deprecated(node, module, value, possible=not _stored(project, value, module))
-        elif node.attr in {"now", "today", "fromtimestamp"} and not isinstance(module.parents[node], ast.Call):
-            if project.name_of(node, module) == f"datetime.datetime.{node.attr}" and _stored(project, node, module):
-                yield at(module, node, _refused(ast.unparse(node)), _REMEDY)
+        elif (
+            node.attr in {"now", "today", "fromtimestamp"}
+            and not isinstance(module.parents[node], ast.Call)
+            and project.name_of(node, module) == f"datetime.datetime.{node.attr}"
+            and _stored(project, node, module)
+        ):
+            yield at(module, node, _refused(ast.unparse(node)), _REMEDY)
     for call in module.all(ast.Call):
         name = getattr(call.func, "attr", "")
         if name in {"now", "today", "fromtimestamp", "strptime"} and _is_naive(project, call, module, name):
             stored = _stored(project, call, module)
             if stored or name == "now":
                 yield at(module, call, _refused(f"{ast.unparse(call.func)}()"), _REMEDY, possible=not stored)
-        elif isinstance(call.func, ast.Name | ast.Attribute) and name in {"", "datetime"} and len(call.args) >= 3:
-            if (
-                len(call.args) < 8
-                and not keyword(call, "tzinfo")
-                and project.called(call, module) == "datetime.datetime"
-            ):
-                if _stored(project, call, module):
-                    yield at(module, call, _refused("datetime(...)"), "pass `tzinfo=UTC`")
+        elif (
+            name in {"", "datetime"}
+            and 3 <= len(call.args) < 8
+            and not keyword(call, "tzinfo")
+            and project.called(call, module) == "datetime.datetime"
+            and _stored(project, call, module)
+        ):
+            yield at(module, call, _refused("datetime(...)"), "pass `tzinfo=UTC`")
 
 
 @check("ASM013")
@@ -82,14 +86,17 @@ def _refused(what: str) -> str:
 
 
 def _deprecated(node: ast.Attribute, module: Module, value: ast.expr, *, possible: bool) -> Found:
-    owner = ast.unparse(node.value)  # datetime, or datetime.datetime
-    zone, imports = ("datetime.UTC", []) if owner == "datetime.datetime" else ("UTC", ["from datetime import UTC"])
+    owner = ast.unparse(node.value)  # `datetime`, or `dt.datetime` of a module
+    whole = isinstance(node.value, ast.Attribute)
+    zone = f"{ast.unparse(node.value.value)}.UTC" if isinstance(node.value, ast.Attribute) else "UTC"
+    taken = not whole and any(one.name != "datetime.UTC" for one in module.top.names.get("UTC", ()))
     edits = []
-    if node.attr == "utcnow" and owner in {"datetime", "datetime.datetime"}:
+    if node.attr == "utcnow" and not taken:
         edits = [replacing(value, f"{owner}.now({zone})" if value is not node else f"lambda: {owner}.now({zone})")]
+    imports = ["from datetime import UTC"] if edits and not whole else []
     return at(
         module, node, _refused(f"{owner}.{node.attr}"), f"use `{owner}.now({zone})`",
-        possible=possible, edits=edits, imports=imports if edits else (),
+        possible=possible, edits=edits, imports=imports,
     )  # fmt: skip
 
 
@@ -196,8 +203,9 @@ def _stored(project: Project, node: ast.AST, module: Module, depth: int = _DEPTH
         return _passed(project, above, module)
     if isinstance(above, ast.Dict):
         return _in_dict(project, node, above, module)
-    if isinstance(above, ast.AnnAssign) and above.value is node and (owner := module.parents[above]):
-        if isinstance(owner, ast.ClassDef) and isinstance(above.target, ast.Name):
+    if isinstance(above, ast.AnnAssign) and isinstance(above.target, ast.Name):
+        owner = module.parents[above]
+        if isinstance(owner, ast.ClassDef):
             return _keeps_zone(project, project.class_of(owner), above.target.id)
     if isinstance(above, ast.Assign | ast.AnnAssign):
         targets = above.targets if isinstance(above, ast.Assign) else [above.target]
@@ -287,7 +295,8 @@ def _result_stored(project: Project, function: Function, module: Module, depth: 
     for other in project.modules.values():
         if is_test(other.path) != is_test(module.path):
             continue
-        for use in (*other.all(ast.Name), *other.all(ast.Attribute)):
+        uses: list[ast.Name | ast.Attribute] = [*other.all(ast.Name), *other.all(ast.Attribute)]
+        for use in uses:
             name = use.id if isinstance(use, ast.Name) else use.attr
             if name == function.name and (value := project.value_of(use, other)) and value.node is function:
                 above = other.parents[use]

@@ -130,9 +130,10 @@ def _of_handler(project: Project, function: Function, name: str, module: Module)
                 else ""
             )
     for call in module.all(ast.Call):
-        if getattr(call.func, "attr", "") == "add_exception_handler" and len(call.args) == 2:
-            if project.value_of(call.args[1], module) == project.value_of(function, module):
-                return "sure" if ast.unparse(call.args[0]).rpartition(".")[2] in _ANY | _DATABASE_ERRORS else ""
+        if getattr(call.func, "attr", "") != "add_exception_handler" or len(call.args) != 2:
+            continue
+        if project.value_of(call.args[1], module) == project.value_of(function, module):
+            return "sure" if ast.unparse(call.args[0]).rpartition(".")[2] in _ANY | _DATABASE_ERRORS else ""
     return ""
 
 

@@ -242,20 +242,20 @@ def _passed(project: Project, function: Function, name: str) -> Iterator[tuple[a
 def _from_request(project: Project, node: ast.AST, module: Module) -> bool:
     """Whether an expression is a text that a route takes from its client, and that is compared with no list."""
     for one in ast.walk(node):
-        if not isinstance(one, ast.Name):
+        function = module.function_of(one) if isinstance(one, ast.Name) else None
+        if function is None or not _is_route(function):
             continue
-        function = module.function_of(one)
         for origin, where in origins(project, one, module):
-            if where is module and isinstance(origin, ast.arg) and function is not None and _is_route(function):
-                if module.function_of(origin) is function or module.parents[module.parents[origin]] is function:
-                    texts_only = origin.annotation is not None and re.search(r"\bstr\b", ast.unparse(origin.annotation))
-                    limited = re.search(r"Depends|Literal|pattern|Enum", ast.unparse(origin.annotation or origin))
-                    default = default_of(function, origin.arg)
-                    limited = limited or (
-                        default is not None and re.search(r"Depends|pattern|Header", ast.unparse(default))
-                    )
-                    if texts_only and not limited and not _is_compared(module, function, origin.arg):
-                        return True
+            if where is module and isinstance(origin, ast.arg) and module.parents[module.parents[origin]] is function:
+                default = default_of(function, origin.arg)
+                declared = f"{ast.unparse(origin)} = {ast.unparse(default) if default else ''}"
+                limited = re.search(r"Depends|Literal|pattern|Enum|Header", declared)
+                if (
+                    re.search(r":.*\bstr\b", declared)
+                    and not limited
+                    and not _is_compared(module, function, origin.arg)
+                ):
+                    return True
     return False
 
 
@@ -269,10 +269,7 @@ def _is_route(function: Function) -> bool:
 
 def _is_compared(module: Module, function: Function, name: str) -> bool:
     """Whether a function looks a name up in something: `if sort not in COLUMNS`, `COLUMNS[sort]`, `match`."""
-    for one in module.own(function, ast.Compare):
-        if isinstance(one.left, ast.Name) and one.left.id == name:
-            return True
-    return False
+    return any(isinstance(one.left, ast.Name) and one.left.id == name for one in module.own(function, ast.Compare))
 
 
 def _written(project: Project, call: ast.Call, module: Module) -> Iterator[Found]:
@@ -372,7 +369,7 @@ def wildcards(project: Project, module: Module) -> Iterator[Found]:
             continue
         name, pattern = call.func.attr, call.args[0]
         if name in _LIKE:
-            open_ended = isinstance(pattern, ast.JoinedStr) or _kind(project, pattern, module) == "open"
+            open_ended = isinstance(pattern, ast.JoinedStr) or _is_pattern_of(project, pattern, module)
         elif name in _PARTS and _is_column(project, call.func.value, module):
             fixed = isinstance(pattern, ast.Constant)
             open_ended = (
@@ -385,6 +382,15 @@ def wildcards(project: Project, module: Module) -> Iterator[Found]:
                 module, call, "`%` and `_` in the text are wildcards here: a user matches, and scans, every row",
                 "write `contains(text, autoescape=True)`", possible=True,
             )  # fmt: skip
+
+
+def _is_pattern_of(project: Project, pattern: ast.expr, module: Module) -> bool:
+    """Whether a pattern is put together from a text that is not fixed; who passes a whole pattern means its wildcards."""
+    for one, where in origins(project, pattern, module):
+        parts = pieces(one) if isinstance(one, ast.expr) else None
+        if any(not isinstance(part, str) and _kind(project, part, where) == "open" for part in parts or ()):
+            return True
+    return False
 
 
 def _is_column(project: Project, node: ast.expr, module: Module) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 from auditing.catalogue import check, project_check
 from auditing.finding import Edit, Found, at, in_file, replacing
-from project_source.engines import URL, Engine, Entry, Source, engines, entries, sources
+from project_source.engines import URL, Engine, Source, engines, entries, sources
 from project_source.files import is_test
 from project_source.migrations import Environment, environments
 from project_source.modules import Module, keyword
@@ -61,12 +62,15 @@ def urls_of_engines(project: Project) -> Iterator[Found]:
                 yield from _of_text(project, engine, source)
             elif source.kind == "masked":
                 yield _masked(source.node, source.module)
-            elif source.kind == "setting" and re.search(r"pgbouncer|pooler", source.text.lower()):
-                if "statement_cache_size" not in _arguments(project, engine) and not engine.open_ended:
-                    yield at(
-                        engine.module, engine.call, "behind a transaction pooler, asyncpg's prepared statements vanish: `does not exist`",
-                        _CACHES, possible=True,
-                    )  # fmt: skip
+            elif (
+                source.kind == "setting"
+                and re.search(r"pgbouncer|pooler", source.text.lower())
+                and _caches(project, engine)
+            ):
+                yield at(
+                    engine.module, engine.call, "behind a transaction pooler, asyncpg's prepared statements vanish: `does not exist`",
+                    _CACHES, possible=True,
+                )  # fmt: skip
         yield from _connect_args(project, engine)
     yield from _settings(project)
 
@@ -93,6 +97,11 @@ def _of_text(project: Project, engine: Engine, source: Source) -> Iterator[Found
         yield at(
             module, node, "a second `@` in the URL: what follows the first is taken for the host", "use `URL.create`"
         )
+
+
+def _caches(project: Project, engine: Engine) -> bool:
+    """Whether an engine keeps asyncpg's caches of prepared statements."""
+    return "statement_cache_size" not in _arguments(project, engine) and not engine.open_ended
 
 
 def _is_default(source: Source) -> bool:
@@ -301,25 +310,22 @@ def unquoted_passwords(project: Project, module: Module) -> Iterator[Found]:
                 possible=True,
             )
     for call in module.all(ast.Call):
-        if isinstance(call.func, ast.Name) and call.func.id == "str" and call.args:
-            if project.type_of(call.args[0], module) == "sqlalchemy.URL":
-                found_masked = _masked(call, module)
-                yield Found(**{**vars(found_masked), "possible": True})
-        elif isinstance(call.func, ast.Attribute) and call.func.attr == "set_main_option" and len(call.args) == 2:
-            if isinstance(call.args[0], ast.Constant) and call.args[0].value == "sqlalchemy.url":
-                for source in sources(project, call.args[1], module):
-                    if source.kind == "masked":
-                        yield _masked(source.node, source.module)
+        if (
+            getattr(call.func, "id", "") == "str"
+            and call.args
+            and project.type_of(call.args[0], module) == "sqlalchemy.URL"
+        ):
+            yield replace(_masked(call, module), possible=True)
+        elif getattr(call.func, "attr", "") == "set_main_option" and len(call.args) == 2:
+            for source in sources(project, call.args[1], module):
+                if source.kind == "masked":
+                    yield _masked(source.node, source.module)
 
 
 def _is_format(node: ast.AST, module: Module) -> bool:
-    above = module.parents.get(node)
-    return (
-        isinstance(node, ast.Attribute)
-        and node.attr == "format"
-        and isinstance(above, ast.Call)
-        or (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format")
-    )
+    if isinstance(node, ast.Attribute):
+        return node.attr == "format" and isinstance(module.parents.get(node), ast.Call)
+    return isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "format"
 
 
 def _password(found: list[Piece]) -> ast.expr | None:
@@ -328,9 +334,10 @@ def _password(found: list[Piece]) -> ast.expr | None:
         return None
     for number, one in enumerate(found[1:-1], 1):
         before, after = found[number - 1], found[number + 1]
-        if isinstance(one, ast.expr) and isinstance(before, str) and isinstance(after, str):
-            if before.endswith(":") and not before.endswith("://:") and after.startswith("@"):
-                return one
+        if isinstance(one, str) or not isinstance(before, str) or not isinstance(after, str):
+            continue
+        if before.endswith(":") and not before.endswith("://:") and after.startswith("@"):
+            return one
     return None
 
 
