@@ -18,9 +18,6 @@ ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "assets" / "service" / "app"  # what a page imports from `app`
 AMBIENT = "from sqlmodel.ext.asyncio.session import AsyncSession; from sqlalchemy.ext.asyncio import AsyncEngine; engine: AsyncEngine; session: AsyncSession"
 CARDS = cards.find(ROOT)
-UNSEEN: dict[tuple[str, str, str], str] = {  # rule, page, section -> why no static check can see the card's ❌
-    ("ASM030", "session-errors", "greenlet-is-not-installed"): "the block hides an installed package",
-}
 PAGES = [page for page in map(pages.parse, sync.shipped_pages()) if list(page.blocks)]
 
 
@@ -74,10 +71,7 @@ def test_the_bad_block_of_a_card_is_found(card: Card, tmp_path: Path) -> None:
     write(card.page, card.section, group[-1], tmp_path)
     everything = audit(Project(walk(tmp_path)), Selection(frozenset({card.rule}), possible=True))
     found = [one for block in group for one in inside(block, everything)]
-    if reason := UNSEEN.get((card.rule, card.page.path.stem, pages.slug(card.section.title.replace("`", "")))):
-        assert not found, f"UNSEEN says that it cannot be found, as {reason}"
-    else:
-        assert found, f"{card.rule} is not found in the block at {card.page.path.name}:{card.block.line}"
+    assert found, f"{card.rule} is not found in the block at {card.page.path.name}:{card.block.line}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: extract.page_name(page.path))
