@@ -15,6 +15,7 @@ from project_source.files import is_test
 from project_source.migrations import Environment, environments, revisions
 from project_source.modules import Function, Module, keyword
 from project_source.project import Project
+from project_source.requirements import databases
 from project_source.texts import origins
 
 _DYNAMIC = frozenset({
@@ -286,7 +287,7 @@ def changes_outside_batch(project: Project, module: Module) -> Iterator[Found]:
     if "revision" not in module.top.names or "down_revision" not in module.top.names:
         return
     urls = [each.url for each in entries(project)]
-    if any(not each.startswith("sqlite") for each in urls):
+    if databases(project) - {"sqlite"} or any(not each.startswith("sqlite") for each in urls):
         return
     others = [each for each in environments(project) if "postgres" in ast.unparse(each.env.tree).lower()]
     if others:

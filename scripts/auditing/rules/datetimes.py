@@ -50,7 +50,7 @@ def naive_datetimes(project: Project, module: Module) -> Iterator[Found]:
         name = getattr(call.func, "attr", "")
         if name in {"now", "today", "fromtimestamp", "strptime"} and _is_naive(project, call, module, name):
             stored = _stored(project, call, module)
-            if stored or name == "now":
+            if stored or (name == "now" and not _is_shown(module, call)):
                 yield at(module, call, _refused(f"{ast.unparse(call.func)}()"), _REMEDY, possible=not stored)
         elif (
             name in {"", "datetime"}
@@ -79,6 +79,16 @@ def columns_without_zone(project: Project, module: Module) -> Iterator[Found]:
                         module, node, f"`{ast.unparse(node)}` has no time zone: PostgreSQL refuses aware values, the others drop the zone",
                         "leave the type out, or write `DateTime(timezone=True)`",
                     )  # fmt: skip
+
+
+def _is_shown(module: Module, call: ast.Call) -> bool:
+    """Whether a time becomes a text or a number at once, or is subtracted: it is not stored as it is."""
+    above = module.parents[call]
+    if isinstance(above, ast.Call):
+        return isinstance(above.func, ast.Name) and above.func.id in {"str", "repr", "print"}
+    if isinstance(above, ast.BinOp) and isinstance(above.op, ast.Sub):
+        return above.right is call
+    return isinstance(above, ast.Attribute | ast.FormattedValue | ast.Compare)
 
 
 def _refused(what: str) -> str:
