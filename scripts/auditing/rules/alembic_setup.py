@@ -208,6 +208,22 @@ def _percent(project: Project, one: Environment) -> Iterator[Found]:
         )  # fmt: skip
 
 
+@check("ASM027")
+def percent_in_text(project: Project, module: Module) -> Iterator[Found]:  # noqa: ARG001
+    """`set_main_option("sqlalchemy.url", "...%40...")`: the text is read as a template."""
+    for call in module.all(ast.Call):
+        if getattr(call.func, "attr", "") != "set_main_option" or len(call.args) != 2:
+            continue
+        name, url = call.args
+        if not (isinstance(name, ast.Constant) and name.value == "sqlalchemy.url" and isinstance(url, ast.Constant)):
+            continue
+        if "%" in str(url.value).replace("%%", ""):
+            yield at(
+                module, call, "`%` in the URL, as in an escaped password, is taken for interpolation: ValueError",
+                "write `%%` for `%`, or make the engine from the settings",
+            )  # fmt: skip
+
+
 def _batch(project: Project, one: Environment) -> Iterator[Found]:
     """A database of SQLite without `render_as_batch`."""
     if any(each.arg == "render_as_batch" for each in one.env.all(ast.keyword)) or "render_as_batch" in ast.dump(

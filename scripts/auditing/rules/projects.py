@@ -86,7 +86,7 @@ def _holds_back(specifier: str, limit: tuple[int, ...]) -> bool:
 @project_check("ASM030")
 def loops(project: Project) -> Iterator[Found]:
     """An engine that outlives the loop of a test, with pytest-asyncio's loop for each test."""
-    if not _has_pytest_asyncio(project) or _shares_a_loop(project):
+    if not _has_pytest_asyncio(project) or _shares_a_loop(project) or next(loops_that_differ(project), None):
         return
     by_function = {engine.module.function_of(engine.call): engine for engine in engines(project)}
     for module in project.modules.values():
@@ -113,6 +113,33 @@ def loops(project: Project) -> Iterator[Found]:
             yield at(
                 engine.module, engine.call, "tests with a loop each share this engine: `attached to a different loop`",
                 "let the tests share a loop, or make the engine in the lifespan", possible=not is_test(engine.module.path),
+            )  # fmt: skip
+
+
+_SCOPE = re.compile(r"^\s*asyncio_default_(?P<what>fixture|test)_loop_scope\s*=\s*[\"']?(?P<scope>\w+)")
+
+
+@project_check("ASM030")
+def loops_that_differ(project: Project) -> Iterator[Found]:
+    """Fixtures in one loop and tests in others, by the settings, with an engine among the fixtures."""
+    wide = any(
+        "engine" in ast.unparse(function)
+        for module in project.modules.values()
+        if is_test(module.path)
+        for function in module.all(ast.AsyncFunctionDef)
+        if _is_wide_fixture(project, function, module)
+    )
+    for path in project.tree.files if wide else ():
+        if PurePosixPath(path).name not in _SETTINGS:
+            continue
+        lines = enumerate((project.tree.text(path) or "").splitlines(), 1)
+        scopes = {match["what"]: (match["scope"], number) for number, line in lines if (match := _SCOPE.match(line))}
+        fixtures, fixture_line = scopes.get("fixture", ("function", 0))
+        tests, test_line = scopes.get("test", ("function", fixture_line))
+        if fixtures in _WIDE and tests == "function":
+            yield in_file(
+                path, test_line, f"fixtures have the loop of the {fixtures}, and each test its own: `attached to a different loop`",
+                f'write `asyncio_default_test_loop_scope = "{fixtures}"`',
             )  # fmt: skip
 
 
