@@ -15,7 +15,6 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python3 -I does not
 
@@ -24,20 +23,13 @@ from auditing.catalogue import RULES
 from auditing.finding import Finding
 from auditing.run import Selection, audit
 from auditing.settings import SettingsError
+from project_source.command import Parser
 from project_source.files import walk
 from project_source.project import Project
 
-FOUND, USAGE = 1, 2
+FOUND = 1
 PASSES = 5  # of repairs that make room for others
 LIMIT = 100  # findings printed as text
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """End with exit code 2."""
-        self.exit(USAGE, f"{self.prog}: {message} (see --help)\n")
 
 
 def parser() -> Parser:

@@ -16,30 +16,22 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python3 -I does not
 
 from inspecting import advice, code, databases, migrations, output, packages, testing
 from inspecting.output import Inspection
+from project_source.command import Parser
 from project_source.files import walk
 from project_source.project import Project
 
-NOTHING, USAGE = 1, 2
+NOTHING = 1
 SCHEMA = Path(__file__).resolve().parent / "inspecting" / "schema.json"
 RELEVANT = re.compile(
     rb"sqlmodel|sqlalchemy|fastapi|alembic|pydantic|APIRouter|Depends|AsyncSession|table\s*=\s*True|down_revision"
     rb"|^from [.\w]+ import \*|^from [.\w]*(?:models?|db|database|session|deps|dependencies|base|engine)\b",
     re.MULTILINE,
 )
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """End with exit code 2."""
-        self.exit(USAGE, f"{self.prog}: {message} (see --help)\n")
 
 
 def inspect(root: Path) -> Inspection:

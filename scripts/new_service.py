@@ -18,10 +18,10 @@ import tomllib
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # python3 -I leaves it out
 
+from project_source.command import Parser
 from service_entity.errors import CallError, TargetError
 from service_entity.fields import EXAMPLE, MODIFIERS, TYPES, parse
 from service_entity.names import entity_names
@@ -29,7 +29,7 @@ from service_entity.planning import plan
 from service_entity.service import Service
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "assets" / "service"
-USAGE, TARGET = 2, 3
+TARGET = 3
 LEFT_BEHIND = (
     ".venv", "__pycache__", "*.pyc", "*.db", "*.db-shm", "*.db-wal", "*.egg-info", ".env", ".mypy_cache", ".pytest_cache",
     ".ruff_cache", "build", "dist",
@@ -153,14 +153,6 @@ def add_entity(target: Path, options: argparse.Namespace) -> dict[str, object]:
         "path": str(target.absolute()), "entity": names.entity, "table": names.table, "route": names.path,
         "revision": change.revision, "created": sorted(change.created), "edited": sorted(change.edited),
     }  # fmt: skip
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """End with exit code 2."""
-        self.exit(2, f"{self.prog}: {message} (see --help)\n")
 
 
 def _parser() -> Parser:
