@@ -22,7 +22,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python3 -I doe
 from inspecting import advice, code, databases, migrations, output, packages, testing
 from inspecting.output import Inspection
 from project_source.command import Parser
-from project_source.files import walk
+from project_source.files import is_test, walk
 from project_source.project import Project
 
 NOTHING = 1
@@ -41,7 +41,7 @@ def inspect(root: Path) -> Inspection:
         OSError: The folder cannot be listed.
     """
     tree = walk(root)
-    project = Project(tree, lambda source: RELEVANT.search(source) is not None)
+    project = Project(tree, lambda path, source: not is_test(path) and RELEVANT.search(source) is not None)
     known = packages.look(project)
     urls = databases.look(tree)
     found = code.look(project)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from project_source import known
 from project_source.classes import Class
-from project_source.files import is_test
 from project_source.modules import Function, Module, keyword
 from project_source.project import Project
 
@@ -109,17 +108,16 @@ class Code:
 
 
 def look(project: Project) -> Code:
-    """Go through the modules. Those of the tests count for nothing but sessions' imports."""
+    """Go through the modules."""
     found = Code()
-    for path, module in project.modules.items():
+    for module in project.modules.values():
         names = [one.name for node in module.all(ast.Import) for one in node.names]
         names += [node.module or "" for node in module.all(ast.ImportFrom) if not node.level]
         found.imports |= {name.partition(".")[0] for name in names}
         found.uses_async_sessions = found.uses_async_sessions or any("ext.asyncio" in name for name in names)
         found.chooses_driver = found.chooses_driver or _chooses_driver(module)
-        if not is_test(path):
-            _calls(project, module, found)
-            _routes(module, found)
+        _calls(project, module, found)
+        _routes(module, found)
     _dependencies(project, found)
     _classes(project, found)
     return found
@@ -158,7 +156,7 @@ def _dependencies(project: Project, found: Code) -> None:
     scopes: dict[Function, tuple[Module, set[str]]] = {}
     for module in project.modules.values():
         for call in module.all(ast.Call):
-            if not call.args or not (isinstance(call.func, ast.Name | ast.Attribute)) or is_test(module.path):
+            if not call.args or not isinstance(call.func, ast.Name | ast.Attribute):
                 continue
             if project.called(call, module) in known.DEPENDS:
                 value = project.value_of(call.args[0], module)
@@ -190,8 +188,6 @@ def _dependencies(project: Project, found: Code) -> None:
 def _classes(project: Project, found: Code) -> None:
     for one in project.classes:
         place = (one.name, one.module.path, one.node.lineno)
-        if is_test(one.module.path):
-            continue
         if one.is_table:
             found.models.append(_model(one, place))
         elif one.is_declarative:

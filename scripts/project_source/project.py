@@ -50,16 +50,20 @@ class Project:
         modules: By path.
     """
 
-    def __init__(self, tree: Tree, wanted: Callable[[bytes], bool] | None = None) -> None:
+    def __init__(self, tree: Tree, wanted: Callable[[str, bytes], bool] | None = None) -> None:
         """Parse the Python files; what cannot be parsed is noted in `tree.unread`.
 
         Args:
-            wanted: Says by its content whether a file matters; every one does where it is missing.
+            wanted: Says by path and content whether a file matters; every one does where it is missing.
         """
         self.tree = tree
         self.modules: dict[str, Module] = {}
         for path in tree.files:
-            if path.endswith(".py") and (source := tree.read(path)) is not None and (not wanted or wanted(source)):
+            if (
+                path.endswith(".py")
+                and (source := tree.read(path)) is not None
+                and (not wanted or wanted(path, source))
+            ):
                 try:
                     self.modules[path] = Module(path, source)
                 except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -74,6 +78,16 @@ class Project:
         self._found: dict[tuple[str, str], Module | None] = {}
         self._values: dict[ast.AST, Value | None] = {}
         self._busy: set[ast.AST] = set()
+
+    @cached_property
+    def calls(self) -> dict[str, list[tuple[ast.Call, Module]]]:
+        """All calls, by the last name of what they call: `session.get(...)` stands below get."""
+        found: dict[str, list[tuple[ast.Call, Module]]] = defaultdict(list)
+        for module in self.modules.values():
+            for call in module.all(ast.Call):
+                if isinstance(call.func, ast.Name | ast.Attribute):
+                    found[call.func.id if isinstance(call.func, ast.Name) else call.func.attr].append((call, module))
+        return found
 
     # ---- modules --------------------------------------------------------------------------------
 

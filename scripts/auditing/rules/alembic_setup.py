@@ -289,7 +289,7 @@ def commands_in_a_loop(project: Project, module: Module) -> Iterator[Found]:
         awaited = isinstance(function, ast.AsyncFunctionDef) or (
             isinstance(function, ast.Module) and any(module.own(module.tree, ast.Await))
         )
-        started = [each for each in environments(project) if "asyncio.run(" in ast.unparse(each.env.tree)]
+        started = [each for each in environments(project) if b"asyncio.run(" in each.env.source]
         if awaited and started and "connection" not in " ".join(line for line in module.lines if "attributes" in line):
             yield at(
                 module, call, f"`{ast.unparse(call.func)}` runs env.py, which starts a loop, and there is one: RuntimeError",
@@ -305,7 +305,7 @@ def changes_outside_batch(project: Project, module: Module) -> Iterator[Found]:
     urls = [each.url for each in entries(project)]
     if databases(project) - {"sqlite"} or any(not each.startswith("sqlite") for each in urls):
         return
-    others = [each for each in environments(project) if "postgres" in ast.unparse(each.env.tree).lower()]
+    others = [each for each in environments(project) if b"postgres" in each.env.source.lower()]
     if others:
         return
     for call in module.all(ast.Call):

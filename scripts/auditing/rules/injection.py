@@ -222,21 +222,15 @@ def _kind_of_parameter(project: Project, parameter: ast.arg, module: Module, dep
 def _passed(project: Project, function: Function, name: str) -> Iterator[tuple[ast.expr, Module]]:
     """What the calls of a function in the project pass for a parameter."""
     names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
-    for module in project.modules.values():
-        for call in module.all(ast.Call):
-            last = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-            if (
-                last != function.name
-                or (value := project.value_of(call.func, module)) is None
-                or value.node is not function
-            ):
-                continue
-            if (given := keyword(call, name)) is not None:
-                yield given, module
-            elif name in names:
-                place = names.index(name) - (names[0] in {"self", "cls"} and isinstance(call.func, ast.Attribute))
-                if place < len(call.args):
-                    yield call.args[place], module
+    for call, module in project.calls.get(function.name, ()):
+        if (value := project.value_of(call.func, module)) is None or value.node is not function:
+            continue
+        if (given := keyword(call, name)) is not None:
+            yield given, module
+        elif name in names:
+            place = names.index(name) - (names[0] in {"self", "cls"} and isinstance(call.func, ast.Attribute))
+            if place < len(call.args):
+                yield call.args[place], module
 
 
 def _from_request(project: Project, node: ast.AST, module: Module) -> bool:

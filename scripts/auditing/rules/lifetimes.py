@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections import defaultdict
 from collections.abc import Iterator
-from functools import lru_cache
 
 from auditing.catalogue import check, project_check
 from auditing.finding import Found, at
@@ -100,17 +98,6 @@ def engines_of_requests(project: Project) -> Iterator[Found]:
             )  # fmt: skip
 
 
-@lru_cache(maxsize=2)
-def _calls(project: Project) -> dict[str, list[tuple[ast.Call, Module]]]:
-    """The calls of a project, by the last name of what they call."""
-    found: dict[str, list[tuple[ast.Call, Module]]] = defaultdict(list)
-    for module in project.modules.values():
-        for call in module.all(ast.Call):
-            if isinstance(call.func, ast.Name | ast.Attribute):
-                found[call.func.id if isinstance(call.func, ast.Name) else call.func.attr].append((call, module))
-    return found
-
-
 def _for_each_request(function: Function, module: Module, asked: set[Function | None], project: Project) -> bool:
     """Whether a function is an endpoint, a dependency, or is called by one."""
     reached, seen = {function: module}, {function}
@@ -120,7 +107,7 @@ def _for_each_request(function: Function, module: Module, asked: set[Function | 
             return True
         names = {one.name for one in reached}
         callers: dict[Function, Module] = {}
-        for call, other in [one for name in names for one in _calls(project).get(name, ())]:
+        for call, other in [one for name in names for one in project.calls.get(name, ())]:
             caller = other.function_of(call)
             if (
                 caller
