@@ -10,6 +10,7 @@ import traceback
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
@@ -42,6 +43,20 @@ def start(target: Callable[..., Any], *arguments: Any) -> ForkServerProcess:
     return process
 
 
+def exit_code(process: ForkServerProcess, seconds: float | None = None) -> int | None:
+    """Wait for a child, from any thread.
+
+    multiprocessing reads a child's exit code out of a pipe, once, and looks at all children whenever one is started.
+    When two threads do so at the same time, the second finds the pipe empty and takes 255 for the code.
+
+    Returns:
+        Its exit code; None where it still runs after that time.
+    """
+    connection.wait([process.sentinel], seconds)
+    with _starting:
+        return process.exitcode
+
+
 @dataclass(frozen=True)
 class Wish:
     """What a section wants to be run beside it: an alembic command in a process forked from the same warm parent.
@@ -72,11 +87,11 @@ def grant(wish: Wish, seconds: float) -> int:
         Its exit code.
     """
     process = start(_run_wish, wish)
-    process.join(seconds)
-    if process.exitcode is None:
+    code = exit_code(process, seconds)
+    if code is None:
         process.kill()
-        process.join()
-    return process.exitcode if process.exitcode is not None else 1
+        code = exit_code(process)
+    return 1 if code is None else code
 
 
 def _run_wish(wish: Wish) -> None:

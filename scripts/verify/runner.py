@@ -147,12 +147,12 @@ def _run_process(job: Job, outcome: SectionRun) -> int | None:
         pass  # the child is gone; what it had to say has been read
     finally:
         _kill(process.pid)
-        process.join()
+        code = forking.exit_code(process)
         ours.close()
     if done:
         outcome.process_seconds += time.monotonic() - last
         return restart
-    _blame_death(job, outcome, process.exitcode)
+    _blame_death(job, outcome, code)
     return None
 
 
