@@ -9,7 +9,6 @@ Exit codes: 0 no findings, 1 findings (with --diff: something to repair), 2 a wr
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import re
 import sys
@@ -23,8 +22,8 @@ from auditing.catalogue import RULES
 from auditing.finding import Finding
 from auditing.run import Selection, audit
 from auditing.settings import SettingsError
-from project_source.command import Parser
-from project_source.files import walk
+from project_source.command import Parser, run
+from project_source.files import replace, walk
 from project_source.project import Project
 
 FOUND = 1
@@ -169,7 +168,7 @@ def repair_all(project: Project, findings: Sequence[Finding]) -> int:
         new, done = repair.repaired(module, [one for one in findings if one.path == path])
         if done:
             try:
-                repair.write(project.tree.root / path, new)
+                replace(project.tree.root / path, new)
             except OSError as error:
                 raise SettingsError(f"{path}: {error.strerror or error}") from None
             print(f"audit.py: {path}: {len(done)} repaired", file=sys.stderr)
@@ -203,11 +202,4 @@ def version() -> str:
 
 
 if __name__ == "__main__":
-    gc.disable()  # millions of syntax nodes that live to the end: collecting them costs a third of the time
-    try:
-        sys.exit(main())
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FOUND)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run(main)

@@ -9,7 +9,6 @@ Exit codes: 0 looked at, 1 there is no Python project, 2 a wrong call.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import re
@@ -21,7 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python3 -I doe
 
 from inspecting import advice, code, databases, migrations, output, packages, testing
 from inspecting.output import Inspection
-from project_source.command import Parser
+from project_source.command import Parser, run
 from project_source.files import is_test, walk
 from project_source.project import Project
 
@@ -92,11 +91,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    gc.disable()  # millions of syntax nodes that live to the end: collecting them costs a third of the time
-    try:
-        sys.exit(main())
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run(main)

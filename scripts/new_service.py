@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # python3 -I leaves it out
 
-from project_source.command import Parser
+from project_source.command import Parser, run
 from service_entity.errors import CallError, TargetError
 from service_entity.fields import EXAMPLE, MODIFIERS, TYPES, parse
 from service_entity.names import entity_names
@@ -244,4 +244,4 @@ def _add(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -15,7 +15,6 @@ import jsonschema
 import pytest
 
 import audit
-from auditing import repair
 from auditing.catalogue import RULES
 
 ROOT = Path(__file__).parents[1]
@@ -345,7 +344,7 @@ def test_a_file_that_cannot_be_written_is_named(
     def refuse(path: Path, content: bytes) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(repair, "write", refuse)
+    monkeypatch.setattr(audit, "replace", refuse)
     with pytest.raises(SystemExit) as ended:
         audit.main([str(project), "--fix"])
     assert ended.value.code == 2

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import ast
 import difflib
-import os
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from auditing.finding import Edit, Finding
 from project_source.modules import Module
@@ -64,24 +61,6 @@ def diff(path: str, old: bytes, new: bytes) -> str:
     """A unified diff."""
     before, after = (text.decode("utf-8").splitlines(keepends=True) for text in (old, new))
     return "".join(_ended(difflib.unified_diff(before, after, f"a/{path}", f"b/{path}")))
-
-
-def write(path: Path, content: bytes) -> None:
-    """Replace a file in one step, with its mode.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    path = path.resolve()
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, path.stat().st_mode & 0o7777)
-        os.replace(name, path)
-    except OSError:
-        os.unlink(name)
-        raise
 
 
 def _ended(lines: Iterable[str]) -> Iterator[str]:

@@ -9,8 +9,8 @@ from project_source import known
 from project_source.classes import Class
 from project_source.modules import Function, Module, keyword
 from project_source.project import Project
+from project_source.requests import route_decorators
 
-METHODS = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "websocket", "api_route"})
 _ENGINES = {
     "sqlalchemy.ext.asyncio.create_async_engine": True,
     "sqlalchemy.ext.asyncio.async_engine_from_config": True,
@@ -117,7 +117,7 @@ def look(project: Project) -> Code:
         found.uses_async_sessions = found.uses_async_sessions or any("ext.asyncio" in name for name in names)
         found.chooses_driver = found.chooses_driver or _chooses_driver(module)
         _calls(project, module, found)
-        _routes(module, found)
+        found.routes += sum(1 for function in module.functions() for _ in route_decorators(function))
     _dependencies(project, found)
     _classes(project, found)
     return found
@@ -140,16 +140,6 @@ def _calls(project: Project, module: Module, found: Code) -> None:
             )
         elif name in known.ASYNC_SESSIONS | known.SYNC_SESSIONS:
             found.sessions_by_hand.append(Place(*place))
-
-
-def _routes(module: Module, found: Code) -> None:
-    for function in module.functions():
-        for one in function.decorator_list:
-            if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute) and one.func.attr in METHODS:
-                text = one.args[0] if one.args else keyword(one, "path")
-                found.routes += (
-                    isinstance(text, ast.Constant) and isinstance(text.value, str) and text.value[:1] in {"/", ""}
-                )
 
 
 def _dependencies(project: Project, found: Code) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -61,6 +62,24 @@ class Tree:
         """The content of a file as text. What is not UTF-8 is replaced: such a file is still worth a look."""
         data = self.read(name)
         return None if data is None else data.decode("utf-8-sig", errors="replace")
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file that exists, in one step and with its mode: it is there as a whole, old or new.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    path = path.resolve()
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, path.stat().st_mode & 0o7777)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def walk(root: Path, exclude: Iterable[str] = ()) -> Tree:

@@ -11,7 +11,7 @@ from project_source import known
 from project_source.modules import Function, Module, keyword, parameters
 from project_source.project import Project
 
-_VERBS = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "trace", "api_route", "websocket"})
+VERBS = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "trace", "api_route", "websocket"})
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,19 @@ class Dependency:
 
 
 def is_route(function: Function) -> bool:
-    """Whether a decorator such as `@router.get("/heroes")` makes it an endpoint."""
+    """Whether a decorator makes it an endpoint."""
+    return next(route_decorators(function), None) is not None
+
+
+def route_decorators(function: Function) -> Iterator[ast.Call]:
+    """Its decorators such as `@router.get("/heroes")`."""
     for one in function.decorator_list:
-        if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute) and one.func.attr in _VERBS:
+        if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute) and one.func.attr in VERBS:
             path = one.args[0] if one.args else keyword(one, "path")
-            if isinstance(path, ast.Constant) and isinstance(path.value, str) and path.value[:1] in {"/", ""}:
-                return True
-            if path is not None and not isinstance(path, ast.Constant):
-                return True
-    return False
+            if (isinstance(path, ast.Constant) and isinstance(path.value, str) and path.value[:1] in {"/", ""}) or (
+                path is not None and not isinstance(path, ast.Constant)
+            ):
+                yield one
 
 
 @lru_cache(maxsize=2)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from project_source.files import replace
 from service_entity.errors import TargetError
 
 
@@ -38,27 +37,13 @@ class Change:
                     made.append(root / name)
                     file.write(text)
             for name, text in self.edited.items():
-                _replace(root / name, text.encode())
+                replace(root / name, text.encode())
         except BaseException as error:
             for path in made:
                 path.unlink(missing_ok=True)
             for name, content in before.items():
                 if (root / name).read_bytes() != content:
-                    _replace(root / name, content)
+                    replace(root / name, content)
             if isinstance(error, OSError):
                 raise TargetError(f"{error.filename or root}: {error.strerror}; nothing was changed") from None
             raise
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that it is there as a whole, old or new."""
-    path = path.resolve()
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, path.stat().st_mode & 0o7777)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

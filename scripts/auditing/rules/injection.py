@@ -12,6 +12,7 @@ from auditing.finding import Found, at
 from project_source.files import is_test
 from project_source.modules import Function, Module, default_of, keyword
 from project_source.project import Project
+from project_source.requests import is_route
 from project_source.texts import literal, origins, pieces
 
 Kind = Literal["fixed", "number", "open"]
@@ -31,7 +32,6 @@ _CONFIG = re.compile(r"\bset_config\s*\([^()]*,\s*false\s*\)", re.IGNORECASE)
 _RESET = re.compile(r"\b(?:RESET|DISCARD)\b|\bSET\s+\S+\s*(?:=|TO)\s*DEFAULT", re.IGNORECASE)
 _SAFE_CALLS = re.compile(r"quot|escap|ident|sanit|safe|valid|compile|int$|float$|len$|round$|uuid|hex$", re.IGNORECASE)
 _NUMBERS = frozenset({"int", "float", "bool", "UUID", "date", "datetime", "Decimal", "Literal"})
-_VERBS = frozenset({"get", "post", "put", "patch", "delete", "api_route", "websocket"})
 _CLAUSES = frozenset({"where", "filter", "order_by", "having", "group_by"})
 _LIKE = frozenset({"like", "ilike", "notlike", "not_like", "not_ilike", "notilike"})
 _PARTS = frozenset({"contains", "startswith", "endswith", "icontains", "istartswith", "iendswith"})
@@ -214,7 +214,7 @@ def _kind_of_parameter(project: Project, parameter: ast.arg, module: Module, dep
         if klass and any(one.rpartition(".")[2] in {"Enum", "StrEnum", "IntEnum"} for one in klass.foreign_bases):
             return "fixed"
     function = module.parents.get(module.parents[parameter])
-    if not isinstance(function, Function) or _is_route(function) or depth <= 0:
+    if not isinstance(function, Function) or is_route(function) or depth <= 0:
         return "open"
     return _worst(_kind(project, one, where, depth) for one, where in _passed(project, function, parameter.arg))
 
@@ -237,7 +237,7 @@ def _from_request(project: Project, node: ast.AST, module: Module) -> bool:
     """Whether an expression is a text that a route takes from its client, and that is compared with no list."""
     for one in ast.walk(node):
         function = module.function_of(one) if isinstance(one, ast.Name) else None
-        if function is None or not _is_route(function):
+        if function is None or not is_route(function):
             continue
         for origin, where in origins(project, one, module):
             if where is module and isinstance(origin, ast.arg) and module.parents[module.parents[origin]] is function:
@@ -251,14 +251,6 @@ def _from_request(project: Project, node: ast.AST, module: Module) -> bool:
                 ):
                     return True
     return False
-
-
-def _is_route(function: Function) -> bool:
-    return any(
-        isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute) and one.func.attr in _VERBS
-        and bool(one.args or one.keywords)
-        for one in function.decorator_list
-    )  # fmt: skip
 
 
 def _is_compared(module: Module, function: Function, name: str) -> bool:

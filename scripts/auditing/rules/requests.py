@@ -15,9 +15,9 @@ from project_source import known
 from project_source.classes import Class
 from project_source.modules import Function, Module, default_of, keyword, last_name, parameters
 from project_source.project import Project
+from project_source.requests import VERBS
 from project_source.statements import method
 
-_VERBS = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "trace", "api_route", "websocket"})
 _APPS = frozenset({"fastapi.APIRouter", "fastapi.FastAPI"})
 _SIZES = frozenset({
     "count",
@@ -71,7 +71,7 @@ def routes(project: Project, module: Module) -> Iterator[Route]:
     for function in module.functions():
         found = [
             one for one in function.decorator_list
-            if isinstance(one, ast.Call) and method(one) in _VERBS and (one.args or keyword(one, "path"))
+            if isinstance(one, ast.Call) and method(one) in VERBS and (one.args or keyword(one, "path"))
             and isinstance(one.func, ast.Attribute) and _is_app(one.func.value, project, module)
         ]  # fmt: skip
         if found:
